@@ -1,0 +1,1 @@
+//! What the gateway knows without a runtime: pure Rust, no Workers types, tested natively.

@@ -1,0 +1,3 @@
+//! The session object: one WhatsApp number of one organization.
+
+pub mod keystore;

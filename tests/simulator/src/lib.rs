@@ -1,0 +1,1 @@
+//! A WhatsApp on loopback.
