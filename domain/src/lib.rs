@@ -1,1 +1,14 @@
-//! What the gateway knows without a runtime: pure Rust, no Workers types, tested natively.
+//! What the gateway knows without a runtime: ids, JIDs, the session's lifecycle, events, requests, errors.
+//!
+//! Pure Rust, no Workers types, no clock and no randomness of its own: both come in as arguments (rule 7), so
+//! everything here is tested natively.
+
+pub mod api_key;
+pub mod error;
+pub mod event;
+pub mod ids;
+pub mod jid;
+pub mod lifecycle;
+pub mod message;
+pub mod page;
+pub mod session;

@@ -1,0 +1,599 @@
+//! The session's status machine: what happened goes in; status, reason and what to do come out.
+//!
+//! Pure: the session object feeds it and carries out its [`Effect`]s. One value of [`Lifecycle`] is one
+//! session; it is stored whole before its effects are carried out, so a restart finds what was intended.
+//! The policy per cause follows what other clients learned the hard way: credentials are destroyed only when
+//! WhatsApp confirms the unlink (rule 2), a passing loss is retried for ever with full jitter, a replaced
+//! session is retried once and never fights, and what retrying can't cure stops and says so.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// The contract's status of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Connecting, or reconnecting after a passing loss.
+    Starting,
+    /// Waiting for a QR scan or a pairing code.
+    ScanQrCode,
+    /// Connected, can send and receive.
+    Working,
+    /// Ended by WhatsApp or by an error that retrying doesn't cure.
+    Failed,
+    /// Stopped on purpose, or never started.
+    Stopped,
+    /// Unlinked; needs a new pairing.
+    LoggedOut,
+}
+
+impl Status {
+    /// The status as the contract spells it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::ScanQrCode => "scan_qr_code",
+            Self::Working => "working",
+            Self::Failed => "failed",
+            Self::Stopped => "stopped",
+            Self::LoggedOut => "logged_out",
+        }
+    }
+
+    /// Whether a socket is open or being opened, or will be by itself.
+    #[must_use]
+    pub const fn is_live(self) -> bool {
+        matches!(self, Self::Starting | Self::ScanQrCode | Self::Working)
+    }
+}
+
+/// Why a session has the status it has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StatusReason {
+    /// The cause, for programs: `network`, `handshake_failed`, `stalled`, `server_error`, `rate_limited`,
+    /// `restart_required`, `restarted`, `replaced`, `device_removed`, `temporary_ban`, `account_locked`,
+    /// `client_outdated`, `refused`, `qr_expired`, `pairing_failed`.
+    pub code: String,
+    /// The cause, for people.
+    pub message: String,
+    /// When the session tries again by itself, epoch milliseconds; null when it doesn't.
+    pub retry_at: Option<u64>,
+    /// When the restriction ends, epoch milliseconds; null when there is none.
+    pub expires_at: Option<u64>,
+    /// Whether somebody has to do something before it works again.
+    pub action_required: bool,
+}
+
+/// Why a connection ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The socket could not be opened, or closed.
+    Network(String),
+    /// The Noise handshake did not complete: certificate, keys, or silence.
+    HandshakeFailed(String),
+    /// Open, but nothing came for too long.
+    Stalled,
+    /// `<stream:error code="5xx">` or `<failure reason="500|503">`.
+    ServerError(String),
+    /// `<stream:error code="429">`.
+    RateLimited,
+    /// `<stream:error code="515">`: WhatsApp asks for a new connection, at once.
+    RestartRequired,
+    /// The object lost its memory (deploy, eviction, crash); nothing is wrong with the number.
+    Restarted,
+    /// Another connection of the same device took over: 409, `<conflict type="replaced"/>`.
+    Replaced,
+    /// The device was unlinked: 401, 516, `<conflict type="device_removed"/>`.
+    DeviceRemoved,
+    /// `<failure reason="402">` with its end, epoch milliseconds.
+    TemporaryBan {
+        /// When the ban ends; `None` when WhatsApp did not say.
+        expires_at: Option<u64>,
+    },
+    /// `<failure reason="403|406">`.
+    AccountLocked,
+    /// `<failure reason="405">`: the client version is too old.
+    ClientOutdated,
+    /// Any other `<failure>`.
+    Refused(String),
+    /// All QR codes were shown and none was scanned.
+    QrExpired,
+    /// The phone's answer to the pairing did not verify.
+    PairingFailed(String),
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Happening {
+    /// `:start`, or `start: true` at creation.
+    Start,
+    /// `:stop`.
+    Stop,
+    /// A QR code is out.
+    QrShown,
+    /// A phone accepted the pairing.
+    Paired,
+    /// Logged in, synchronised, ready.
+    Connected,
+    /// The connection ended.
+    Ended(Cause),
+    /// WhatsApp confirmed the unlink we asked for.
+    LogoutConfirmed,
+    /// The time of [`Effect::RetryAt`] has come.
+    RetryDue,
+}
+
+/// What to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Open a connection for the current epoch.
+    Connect,
+    /// Close the connection, if there is one.
+    Disconnect,
+    /// Say [`Happening::RetryDue`] at this time, epoch milliseconds; replaces an earlier one.
+    RetryAt(u64),
+    /// Forget the retry.
+    CancelRetry,
+    /// Destroy credentials and Signal state: WhatsApp said they are worthless.
+    EraseKeys,
+}
+
+/// The first step of the backoff.
+pub const BACKOFF_BASE_MS: u64 = 1_000;
+/// The largest delay between two attempts.
+pub const BACKOFF_MAX_MS: u64 = 300_000;
+/// How long to wait before the one retry of a replaced session: long enough that two gateways never ping-pong.
+pub const REPLACED_RETRY_MS: u64 = 60_000;
+/// A connection that lasted this long starts the backoff anew.
+pub const STABLE_AFTER_MS: u64 = 30_000;
+/// Reconnects after a restart of the object are spread over this long: a deploy restarts all of them at once.
+pub const RESTART_SPREAD_MS: u64 = 2_000;
+
+/// A session's intent and observed state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lifecycle {
+    /// What is seen.
+    pub status: Status,
+    /// Why.
+    pub reason: Option<StatusReason>,
+    /// Whether credentials of a linked device are in the keystore.
+    pub paired: bool,
+    /// Counts connections; work of an older one is discarded.
+    pub epoch: u64,
+    attempt: u32,
+    replaced_before: bool,
+    connected_at: Option<u64>,
+}
+
+impl Default for Lifecycle {
+    fn default() -> Self {
+        Self {
+            status: Status::Stopped,
+            reason: None,
+            paired: false,
+            epoch: 0,
+            attempt: 0,
+            replaced_before: false,
+            connected_at: None,
+        }
+    }
+}
+
+impl Lifecycle {
+    /// Takes in what happened at `now` (epoch milliseconds). `jitter` is a random number of 0 to 1 (rule 7).
+    pub fn apply(&mut self, happening: Happening, now: u64, jitter: f64) -> Vec<Effect> {
+        match happening {
+            Happening::Start => self.start(),
+            Happening::Stop => self.stop(),
+            Happening::QrShown if self.status.is_live() => {
+                self.set(Status::ScanQrCode, None);
+                vec![]
+            }
+            Happening::Paired if self.status.is_live() => {
+                self.paired = true;
+                self.attempt = 0;
+                self.set(
+                    Status::Starting,
+                    Some(reason("restart_required", "Paired; WhatsApp asks for a new connection.")),
+                );
+                vec![]
+            }
+            Happening::Connected if self.status.is_live() => {
+                self.connected_at = Some(now);
+                self.set(Status::Working, None);
+                vec![]
+            }
+            Happening::Ended(cause) if self.status.is_live() => self.ended(&cause, now, jitter),
+            Happening::LogoutConfirmed => {
+                self.paired = false;
+                self.connected_at = None;
+                self.set(Status::LoggedOut, None);
+                vec![Effect::CancelRetry, Effect::Disconnect, Effect::EraseKeys]
+            }
+            Happening::RetryDue if self.is_waiting() => self.connect(),
+            // Late news of a connection nobody wants any more.
+            Happening::QrShown
+            | Happening::Paired
+            | Happening::Connected
+            | Happening::Ended(_)
+            | Happening::RetryDue => vec![],
+        }
+    }
+
+    /// When the session tries again by itself, if it waits for that.
+    #[must_use]
+    pub fn retry_at(&self) -> Option<u64> {
+        self.reason.as_ref().and_then(|reason| reason.retry_at)
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.retry_at().is_some()
+    }
+
+    fn start(&mut self) -> Vec<Effect> {
+        if self.status.is_live() && !self.is_waiting() {
+            return vec![];
+        }
+        self.attempt = 0;
+        self.replaced_before = false;
+        let mut effects = vec![Effect::CancelRetry];
+        effects.extend(self.connect());
+        effects
+    }
+
+    fn stop(&mut self) -> Vec<Effect> {
+        if self.status == Status::LoggedOut || (self.status == Status::Stopped && self.reason.is_none()) {
+            return vec![];
+        }
+        self.connected_at = None;
+        self.set(Status::Stopped, None);
+        vec![Effect::CancelRetry, Effect::Disconnect]
+    }
+
+    fn connect(&mut self) -> Vec<Effect> {
+        self.epoch += 1;
+        let why = self.reason.take().map(|reason| StatusReason { retry_at: None, ..reason });
+        self.set(Status::Starting, why);
+        vec![Effect::Connect]
+    }
+
+    fn ended(&mut self, cause: &Cause, now: u64, jitter: f64) -> Vec<Effect> {
+        let lasted = self.connected_at.take().map(|since| now.saturating_sub(since));
+        if lasted.is_some_and(|lasted| lasted >= STABLE_AFTER_MS) {
+            self.attempt = 0;
+            self.replaced_before = false;
+        }
+        let why = explain(cause);
+        match cause {
+            Cause::Network(_)
+            | Cause::HandshakeFailed(_)
+            | Cause::Stalled
+            | Cause::ServerError(_)
+            | Cause::PairingFailed(_) => self.retry(why, now, jitter),
+            Cause::RateLimited => {
+                self.attempt = self.attempt.saturating_add(5);
+                self.retry(why, now, jitter)
+            }
+            Cause::RestartRequired => {
+                self.set(Status::Starting, Some(why));
+                self.connect()
+            }
+            Cause::Restarted => self.wait(why, now + scaled(RESTART_SPREAD_MS, jitter)),
+            Cause::Replaced if self.replaced_before => self.fail(Status::Failed, action(why)),
+            Cause::Replaced => {
+                self.replaced_before = true;
+                self.wait(why, now + REPLACED_RETRY_MS)
+            }
+            Cause::DeviceRemoved => {
+                self.paired = false;
+                let mut effects = self.fail(Status::LoggedOut, action(why));
+                effects.push(Effect::EraseKeys);
+                effects
+            }
+            Cause::TemporaryBan { expires_at: Some(at) } => {
+                let at = *at;
+                self.set(
+                    Status::Failed,
+                    Some(StatusReason { expires_at: Some(at), retry_at: Some(at), ..why }),
+                );
+                vec![Effect::RetryAt(at)]
+            }
+            Cause::TemporaryBan { expires_at: None }
+            | Cause::AccountLocked
+            | Cause::ClientOutdated
+            | Cause::Refused(_) => self.fail(Status::Failed, action(why)),
+            Cause::QrExpired => self.fail(Status::Stopped, action(why)),
+        }
+    }
+
+    fn retry(&mut self, why: StatusReason, now: u64, jitter: f64) -> Vec<Effect> {
+        let ceiling = BACKOFF_BASE_MS.saturating_mul(1 << self.attempt.min(20)).min(BACKOFF_MAX_MS);
+        self.attempt = self.attempt.saturating_add(1);
+        // Full jitter, but never below the base: a server that refuses at once must not be hammered.
+        let delay = BACKOFF_BASE_MS + scaled(ceiling.saturating_sub(BACKOFF_BASE_MS), jitter);
+        self.wait(why, now + delay)
+    }
+
+    fn wait(&mut self, why: StatusReason, at: u64) -> Vec<Effect> {
+        self.set(Status::Starting, Some(StatusReason { retry_at: Some(at), ..why }));
+        vec![Effect::RetryAt(at)]
+    }
+
+    fn fail(&mut self, status: Status, why: StatusReason) -> Vec<Effect> {
+        self.set(status, Some(why));
+        vec![Effect::CancelRetry]
+    }
+
+    fn set(&mut self, status: Status, why: Option<StatusReason>) {
+        self.status = status;
+        self.reason = why;
+    }
+}
+
+fn explain(cause: &Cause) -> StatusReason {
+    match cause {
+        Cause::Network(detail) => reason("network", format!("The connection was lost: {detail}.")),
+        Cause::HandshakeFailed(detail) => {
+            reason("handshake_failed", format!("The encrypted handshake with WhatsApp failed: {detail}."))
+        }
+        Cause::Stalled => reason("stalled", "The connection was open but silent."),
+        Cause::ServerError(detail) => {
+            reason("server_error", format!("WhatsApp ended the connection: {detail}."))
+        }
+        Cause::RateLimited => reason("rate_limited", "WhatsApp asked for fewer connections (429)."),
+        Cause::RestartRequired => reason("restart_required", "WhatsApp asked for a new connection (515)."),
+        Cause::Restarted => reason("restarted", "The session's object was restarted; it connects again."),
+        Cause::Replaced => reason("replaced", "Another connection uses this linked device."),
+        Cause::DeviceRemoved => reason("device_removed", "The device was unlinked. Pair the number again."),
+        Cause::TemporaryBan { .. } => reason("temporary_ban", "WhatsApp banned the number for a time."),
+        Cause::AccountLocked => {
+            reason("account_locked", "WhatsApp locked the account. The credentials are kept.")
+        }
+        Cause::ClientOutdated => {
+            reason("client_outdated", "WhatsApp refuses this client version. The gateway must be updated.")
+        }
+        Cause::Refused(detail) => reason("refused", format!("WhatsApp refused the connection: {detail}.")),
+        Cause::QrExpired => reason("qr_expired", "No QR code was scanned in time. Ask for a new one."),
+        Cause::PairingFailed(detail) => {
+            reason("pairing_failed", format!("The phone's answer did not verify: {detail}."))
+        }
+    }
+}
+
+fn action(why: StatusReason) -> StatusReason {
+    StatusReason { action_required: true, ..why }
+}
+
+fn reason(code: &str, message: impl Into<String>) -> StatusReason {
+    StatusReason {
+        code: code.to_owned(),
+        message: message.into(),
+        retry_at: None,
+        expires_at: None,
+        action_required: false,
+    }
+}
+
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "0 to 1 of a few minutes"
+)]
+fn scaled(span_ms: u64, jitter: f64) -> u64 {
+    (span_ms as f64 * jitter.clamp(0.0, 1.0)) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn causes() -> Vec<Cause> {
+        vec![
+            Cause::Network("x".into()),
+            Cause::HandshakeFailed("x".into()),
+            Cause::Stalled,
+            Cause::ServerError("503".into()),
+            Cause::RateLimited,
+            Cause::RestartRequired,
+            Cause::Restarted,
+            Cause::Replaced,
+            Cause::DeviceRemoved,
+            Cause::TemporaryBan { expires_at: Some(5_000_000) },
+            Cause::TemporaryBan { expires_at: None },
+            Cause::AccountLocked,
+            Cause::ClientOutdated,
+            Cause::Refused("400".into()),
+            Cause::QrExpired,
+            Cause::PairingFailed("x".into()),
+        ]
+    }
+
+    fn working() -> Lifecycle {
+        let mut session = Lifecycle::default();
+        session.apply(Happening::Start, 0, 0.5);
+        session.apply(Happening::Paired, 0, 0.5);
+        session.apply(Happening::Connected, 0, 0.5);
+        session
+    }
+
+    #[test]
+    fn a_new_session_is_stopped_and_starting_it_twice_connects_once() {
+        let mut session = Lifecycle::default();
+        assert_eq!(session.apply(Happening::Start, 0, 0.5), vec![Effect::CancelRetry, Effect::Connect]);
+        assert_eq!(session.apply(Happening::Start, 0, 0.5), vec![]);
+        assert_eq!((session.status, session.epoch), (Status::Starting, 1));
+    }
+
+    #[test]
+    fn each_cause_leads_to_its_status() {
+        let outcome = |cause: &Cause| {
+            let mut session = working();
+            session.apply(Happening::Ended(cause.clone()), 1_000, 0.5);
+            (
+                session.status,
+                session.reason.map(|reason| (reason.code, reason.action_required)),
+                session.paired,
+            )
+        };
+        let expected = [
+            (Status::Starting, "network", false, true),
+            (Status::Starting, "handshake_failed", false, true),
+            (Status::Starting, "stalled", false, true),
+            (Status::Starting, "server_error", false, true),
+            (Status::Starting, "rate_limited", false, true),
+            (Status::Starting, "restart_required", false, true),
+            (Status::Starting, "restarted", false, true),
+            (Status::Starting, "replaced", false, true),
+            (Status::LoggedOut, "device_removed", true, false),
+            (Status::Failed, "temporary_ban", false, true),
+            (Status::Failed, "temporary_ban", true, true),
+            (Status::Failed, "account_locked", true, true),
+            (Status::Failed, "client_outdated", true, true),
+            (Status::Failed, "refused", true, true),
+            (Status::Stopped, "qr_expired", true, true),
+            (Status::Starting, "pairing_failed", false, true),
+        ];
+        for (cause, (status, code, action, paired)) in causes().iter().zip(expected) {
+            assert_eq!(outcome(cause), (status, Some((code.to_owned(), action)), paired), "{cause:?}");
+        }
+    }
+
+    #[test]
+    fn keys_are_erased_only_when_whatsapp_said_so() {
+        for cause in causes() {
+            let erased =
+                working().apply(Happening::Ended(cause.clone()), 0, 0.5).contains(&Effect::EraseKeys);
+            assert_eq!(erased, cause == Cause::DeviceRemoved, "{cause:?}");
+        }
+        assert!(working().apply(Happening::LogoutConfirmed, 0, 0.5).contains(&Effect::EraseKeys));
+    }
+
+    #[test]
+    fn the_delay_grows_to_five_minutes_and_no_further() {
+        let mut session = working();
+        let mut now = 0;
+        let mut delays = vec![];
+        for _ in 0..12 {
+            let effects = session.apply(Happening::Ended(Cause::Network("x".into())), now, 1.0);
+            let [Effect::RetryAt(at)] = effects[..] else { panic!("{effects:?}") };
+            delays.push(at - now);
+            now = at;
+            assert_eq!(session.apply(Happening::RetryDue, now, 1.0), vec![Effect::Connect]);
+        }
+        assert_eq!(delays[..5], [1_000, 2_000, 4_000, 8_000, 16_000]);
+        assert_eq!(delays[9..], [300_000, 300_000, 300_000]);
+    }
+
+    #[test]
+    fn a_connection_that_lasted_starts_the_backoff_anew() {
+        let mut session = working();
+        for _ in 0..5 {
+            session.apply(Happening::Ended(Cause::Stalled), 0, 1.0);
+            session.apply(Happening::RetryDue, 0, 1.0);
+        }
+        session.apply(Happening::Connected, 100_000, 1.0);
+        let effects = session.apply(Happening::Ended(Cause::Stalled), 100_000 + STABLE_AFTER_MS, 1.0);
+        assert_eq!(effects, vec![Effect::RetryAt(100_000 + STABLE_AFTER_MS + 1_000)]);
+    }
+
+    #[test]
+    fn a_replaced_session_tries_once_and_then_asks() {
+        let mut session = working();
+        assert_eq!(
+            session.apply(Happening::Ended(Cause::Replaced), 0, 0.0),
+            vec![Effect::RetryAt(REPLACED_RETRY_MS)]
+        );
+        session.apply(Happening::RetryDue, REPLACED_RETRY_MS, 0.0);
+        session.apply(Happening::Connected, REPLACED_RETRY_MS, 0.0);
+        assert_eq!(
+            session.apply(Happening::Ended(Cause::Replaced), REPLACED_RETRY_MS + 10, 0.0),
+            vec![Effect::CancelRetry]
+        );
+        assert_eq!(session.status, Status::Failed);
+    }
+
+    #[test]
+    fn news_of_a_stopped_session_changes_nothing() {
+        let mut session = working();
+        session.apply(Happening::Stop, 0, 0.5);
+        let stopped = session.clone();
+        for cause in causes() {
+            assert_eq!(session.apply(Happening::Ended(cause), 0, 0.5), vec![]);
+        }
+        for news in [
+            Happening::QrShown,
+            Happening::Paired,
+            Happening::Connected,
+            Happening::RetryDue,
+            Happening::Stop,
+        ] {
+            assert_eq!(session.apply(news, 0, 0.5), vec![]);
+        }
+        assert_eq!(session, stopped);
+    }
+
+    /// Random sequences from a small generator: whatever happens, a live session has a connection or a retry
+    /// coming, a dead one has neither, epochs only grow, and keys go only with the pairing.
+    #[test]
+    fn no_sequence_leaves_a_session_stuck_or_lying() {
+        let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut random = move || {
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            seed
+        };
+        for _ in 0..2_000 {
+            let mut session = Lifecycle::default();
+            let (mut open, mut retry, mut now) = (false, None::<u64>, 0_u64);
+            for _ in 0..60 {
+                now += random() % 100_000;
+                let causes = causes();
+                let happening = match random() % 9 {
+                    0 | 1 => Happening::Start,
+                    2 => Happening::Stop,
+                    3 if open => Happening::QrShown,
+                    4 if open => Happening::Paired,
+                    5 if open => Happening::Connected,
+                    6 => Happening::LogoutConfirmed,
+                    7 if retry.is_some() => Happening::RetryDue,
+                    _ if open => {
+                        Happening::Ended(causes[usize::try_from(random()).unwrap() % causes.len()].clone())
+                    }
+                    _ => continue,
+                };
+                if matches!(happening, Happening::Ended(_)) {
+                    open = false;
+                }
+                if happening == Happening::RetryDue {
+                    retry = None;
+                }
+                let before = session.clone();
+                for effect in session.apply(happening.clone(), now, 0.5) {
+                    match effect {
+                        Effect::Connect => open = true,
+                        Effect::Disconnect => open = false,
+                        Effect::RetryAt(at) => retry = Some(at),
+                        Effect::CancelRetry => retry = None,
+                        Effect::EraseKeys => assert!(!session.paired),
+                    }
+                }
+                let story =
+                    format!("{before:?} + {happening:?} -> {session:?}, open {open}, retry {retry:?}");
+                assert!(session.epoch >= before.epoch, "{story}");
+                assert_eq!(
+                    session.status.is_live(),
+                    open || (retry.is_some() && session.status == Status::Starting),
+                    "{story}"
+                );
+                assert!(!(open && retry.is_some()), "{story}");
+                assert_eq!(session.retry_at(), retry, "{story}");
+                assert!(session.status != Status::Working || open, "{story}");
+                assert!(session.status != Status::Failed || session.reason.is_some(), "{story}");
+            }
+        }
+    }
+}
