@@ -1,3 +1,47 @@
 //! The session object: one WhatsApp number of one organization.
+//!
+//! It owns the number's socket, its keys, its event log and its messages, in one SQLite database. An object is
+//! reachable through its binding only; [`call`] is its whole interface. The path of an inbound message reads:
+//! [`transport`](transport) (frame) → the client library → [`connection`](connection) (handler) → [`inbound`]
+//! (domain types) → [`journal`] (one write) → [`stream`](stream) and the pages (readers).
+//!
+//! What needs no runtime is compiled natively too and tested there; the rest exists on wasm32 only.
 
+pub mod call;
+mod fence;
+pub mod inbound;
+pub mod journal;
 pub mod keystore;
+pub mod schema;
+
+pub use fence::{Fence, FencedSql};
+
+#[cfg(target_arch = "wasm32")]
+mod clock;
+#[cfg(target_arch = "wasm32")]
+mod connection;
+#[cfg(target_arch = "wasm32")]
+mod guard;
+#[cfg(target_arch = "wasm32")]
+mod http_client;
+#[cfg(target_arch = "wasm32")]
+mod object;
+#[cfg(target_arch = "wasm32")]
+mod projection;
+#[cfg(target_arch = "wasm32")]
+mod protocol_log;
+#[cfg(target_arch = "wasm32")]
+mod room;
+#[cfg(target_arch = "wasm32")]
+mod runtime;
+#[cfg(target_arch = "wasm32")]
+mod sending;
+#[cfg(target_arch = "wasm32")]
+mod stream;
+#[cfg(target_arch = "wasm32")]
+mod transport;
+
+#[cfg(target_arch = "wasm32")]
+pub use guard::install as install_panic_guard;
+#[cfg(target_arch = "wasm32")]
+pub use object::Session;

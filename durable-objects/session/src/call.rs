@@ -1,0 +1,119 @@
+//! The object's whole interface: one POST with a [`Request`], answered by 200 with the call's answer as JSON, or
+//! by an [`ApiError`](gateway_domain::error::ApiError) with its status. [`Call::Stream`] answers 200 with an SSE
+//! body.
+
+use gateway_domain::event::Envelope;
+use gateway_domain::lifecycle::{Status, StatusReason};
+use gateway_domain::message::Text;
+use serde::{Deserialize, Serialize};
+
+/// A call, with whose session it is for: the object checks that it is its own.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Request {
+    /// The organization the Worker found the session under.
+    pub organization: String,
+    /// The session's ULID, also the object's name.
+    pub session: String,
+    /// The owner's settings, as the directory has them.
+    pub settings: Settings,
+    /// What to do.
+    pub call: Call,
+}
+
+/// What the owner decided about the session.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    /// Send a read receipt for each inbound message.
+    pub auto_read: bool,
+    /// Show "typing" around a text.
+    pub presence_typing: bool,
+}
+
+/// What the object can be asked.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Call {
+    /// Connect; answers [`Snapshot`].
+    Start,
+    /// Disconnect and keep the pairing; answers [`Snapshot`].
+    Stop,
+    /// Stop, then start; answers [`Snapshot`].
+    Restart,
+    /// Unlink on WhatsApp; answers [`Snapshot`], or 503 when WhatsApp did not confirm.
+    Logout,
+    /// Unlink if it can, then erase everything; answers `null`.
+    Delete,
+    /// What is observed; answers [`Snapshot`].
+    Observe,
+    /// The current QR code; answers [`Qr`](gateway_domain::session::Qr), or 404 and pairing starts.
+    Qr,
+    /// Send a text; answers [`SendResult`](gateway_domain::message::SendResult) after the server's ack.
+    Send(Text),
+    /// A page of the log; answers [`EventPage`].
+    Events {
+        /// The `seq` to go on after.
+        after: u64,
+        /// How many at most.
+        limit: u32,
+        /// How long to wait for the first one, in seconds.
+        wait: u32,
+        /// Which types; empty for all.
+        types: Vec<String>,
+    },
+    /// The log as SSE.
+    Stream {
+        /// The `seq` to go on after; `None` begins at the end.
+        after: Option<u64>,
+        /// Which types; empty for all.
+        types: Vec<String>,
+    },
+    /// Panics in the object: how the tests see what a panic does to the neighbours. Simulator build only.
+    #[cfg(feature = "simulator")]
+    Panic,
+    /// Stops the object between two steps of an inbound message. Simulator build only.
+    #[cfg(feature = "simulator")]
+    Crash(CrashPoint),
+}
+
+/// Where an inbound message's processing dies, for the durability tests.
+#[cfg(feature = "simulator")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CrashPoint {
+    /// Before the message is written.
+    BeforeInsert,
+    /// After it is written, before its ack can leave.
+    AfterInsert,
+    /// Nowhere: takes an earlier one back.
+    None,
+}
+
+/// What the object observes of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// The status.
+    pub status: Status,
+    /// Why.
+    pub reason: Option<StatusReason>,
+    /// How many connections there have been.
+    pub epoch: u64,
+    /// The paired number.
+    pub phone_number: Option<String>,
+    /// The paired device.
+    pub wa_jid: Option<String>,
+    /// The paired account's hidden id.
+    pub wa_lid: Option<String>,
+    /// When it was last connected, epoch milliseconds.
+    pub last_connected_at: Option<u64>,
+    /// Whether credentials of a linked device are held.
+    pub paired: bool,
+}
+
+/// A page of the log.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct EventPage {
+    /// The events, oldest first.
+    pub events: Vec<Envelope>,
+    /// The `seq` to go on after.
+    pub position: u64,
+}

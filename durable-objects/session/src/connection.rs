@@ -1,0 +1,257 @@
+//! One connection of the number: a client of the protocol library, from its first frame to its last.
+//!
+//! The library's own reconnecting is switched off: one `run()` is one connection is one epoch, and what comes
+//! next is the lifecycle's decision, not the library's.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures::channel::oneshot;
+use futures::future::{Either, select};
+use gateway_domain::lifecycle::{Cause, Happening};
+use whatsapp_rust::store::persistence_manager::PersistenceManager;
+use whatsapp_rust::types::events::{ConnectFailureReason, Event, EventHandler};
+use whatsapp_rust::wacore::iq::devices::RemoveCompanionDeviceSpec;
+use whatsapp_rust::wacore::net::WHATSAPP_WEB_WS_URL;
+use whatsapp_rust::{Client, anyhow};
+use worker::Delay;
+
+use crate::guard::Watch;
+use crate::http_client::FetchHttp;
+use crate::keystore::Keystore;
+use crate::room::Room;
+use crate::runtime::ObjectRuntime;
+use crate::transport::{Dialer, Line};
+use crate::{clock, protocol_log};
+
+/// No frame for this long and the connection is dead, whatever the socket says. The client pings after 15 to
+/// 30 s of silence, so a living one always has a frame within that and a round trip.
+const SILENCE_MS: u64 = 40_000;
+/// From the first frame to ready; app-state sync and the offline queue included.
+const LOGIN_MS: u64 = 60_000;
+/// How long a connection that was told to end may take to flush.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(12);
+/// One-time keys made at pairing. The official client makes 812, a second of everybody's CPU in one isolate;
+/// the server asks for more when they run low.
+const ONE_TIME_KEYS: usize = 100;
+
+/// The server's answer to a message of ours.
+pub struct Ack {
+    /// The refusal, as WhatsApp's number.
+    pub error: Option<String>,
+    /// WhatsApp's time, epoch milliseconds.
+    pub timestamp: u64,
+}
+
+/// See the module.
+pub struct Connection {
+    /// Which connection of the session this is.
+    pub epoch: u64,
+    /// The library's client.
+    pub client: Arc<Client>,
+    /// The socket, as we see it.
+    pub line: Rc<Line>,
+    opened_at: u64,
+    ready: Cell<bool>,
+    cut_at: Cell<Option<u64>>,
+    cause: RefCell<Option<Cause>>,
+    acks: RefCell<HashMap<String, oneshot::Sender<Ack>>>,
+}
+
+impl Connection {
+    /// Builds the client over the stored keys; nothing is sent yet.
+    pub async fn open(room: &Rc<Room>, epoch: u64) -> anyhow::Result<Rc<Self>> {
+        clock::install();
+        protocol_log::install();
+        let keystore = Keystore::open(room.keystore_sql()).map_err(|error| anyhow::Error::msg(error.to_string()))?;
+        let persistence = Arc::new(PersistenceManager::new(Arc::new(keystore)).await?);
+        let line = Rc::new(Line::default());
+        let dialer = Dialer { address: room.whatsapp_address(), line: Rc::clone(&line), watch: Watch::new(room.state()) };
+        let mut builder = Client::builder()
+            .with_runtime(ObjectRuntime)
+            .with_persistence_manager(persistence)
+            .with_transport_factory(dialer)
+            .with_http_client(FetchHttp)
+            .with_skip_history_sync(true)
+            .with_wanted_pre_key_count(ONE_TIME_KEYS)
+            .with_background_saver_interval(Duration::from_secs(1));
+        if let Some(version) = room.whatsapp_version() {
+            builder = builder.with_version_override(version);
+        }
+        let client = builder.build().await?.into_client();
+        client.enable_auto_reconnect.store(false, Ordering::Relaxed);
+        let connection = Rc::new(Self {
+            epoch,
+            client,
+            line,
+            opened_at: clock::now(),
+            ready: Cell::new(false),
+            cut_at: Cell::new(None),
+            cause: RefCell::default(),
+            acks: RefCell::default(),
+        });
+        let listener = Listener { room: Rc::downgrade(room), connection: Rc::downgrade(&connection) };
+        #[allow(clippy::arc_with_non_send_sync, reason = "the library asks for an Arc; there is one thread")]
+        connection.client.subscribe_handler(Arc::new(listener)).detach();
+        Ok(connection)
+    }
+
+    /// Whether a device is linked, as the keys say.
+    pub fn identity(&self) -> Option<(String, Option<String>)> {
+        let device = self.client.persistence_manager().get_device_snapshot();
+        let phone = device.pn.as_ref()?.to_string();
+        Some((phone, device.lid.as_ref().map(|lid| lid.to_non_ad_string())))
+    }
+
+    /// Connects, and returns when the connection is over, with why.
+    pub async fn run(&self) -> Cause {
+        self.client.run().await;
+        // Asked for in the very poll in which run() returned, see protocol_log.
+        let failure = protocol_log::take_connect_failure();
+        let cause = self.cause.take().unwrap_or_else(|| self.conclude(failure));
+        self.flush().await;
+        cause
+    }
+
+    fn conclude(&self, failure: Option<String>) -> Cause {
+        match (failure, self.line.failure()) {
+            (None, _) => Cause::RestartRequired,
+            (Some(_), Some(broken)) if self.line.frames() == 0 => Cause::Network(broken),
+            (Some(reason), _) => Cause::HandshakeFailed(reason),
+        }
+    }
+
+    async fn flush(&self) {
+        let disconnected = std::pin::pin!(self.client.disconnect());
+        if let Either::Right(_) = select(disconnected, Delay::from(CLOSE_TIMEOUT)).await {
+            worker::console_warn!("a connection did not close in time and was dropped");
+        }
+        self.line.cut("closed");
+    }
+
+    /// Ends it in good order: flushes keys and acks, closes the socket.
+    pub async fn close(&self) {
+        self.cut_at.set(Some(clock::now()));
+        self.flush().await;
+    }
+
+    /// Ends it as a network loss would, for a reason of ours.
+    pub fn cut(&self, cause: Cause) {
+        self.blame(cause);
+        if self.cut_at.get().is_none() {
+            self.cut_at.set(Some(clock::now()));
+            self.line.cut("cut");
+        }
+    }
+
+    /// The first reason given is the reason.
+    fn blame(&self, cause: Cause) {
+        self.cause.borrow_mut().get_or_insert(cause);
+    }
+
+    /// Looks after the connection: `true` when it hangs and must be given up.
+    pub fn is_beyond_hope(&self, now: u64) -> bool {
+        if let Some(cut_at) = self.cut_at.get() {
+            return now.saturating_sub(cut_at) > u64::try_from(CLOSE_TIMEOUT.as_millis()).unwrap_or(0) + 5_000;
+        }
+        let silent_for = now.saturating_sub(self.line.last_sign_of_life().max(self.opened_at));
+        let logging_in = !self.ready.get() && self.identity().is_some();
+        if silent_for > SILENCE_MS || (logging_in && now.saturating_sub(self.opened_at) > LOGIN_MS) {
+            self.cut(Cause::Stalled);
+        }
+        false
+    }
+
+    /// Waits for the server's answer to a message about to be sent.
+    pub fn expect_ack(&self, message_id: &str) -> oneshot::Receiver<Ack> {
+        let (sender, receiver) = oneshot::channel();
+        self.acks.borrow_mut().insert(message_id.to_owned(), sender);
+        receiver
+    }
+
+    /// Nobody waits for this answer any more.
+    pub fn forget_ack(&self, message_id: &str) {
+        self.acks.borrow_mut().remove(message_id);
+    }
+
+    /// Unlinks the device on WhatsApp.
+    ///
+    /// # Errors
+    /// When WhatsApp did not confirm.
+    pub async fn unlink(&self) -> Result<(), String> {
+        let device = self.client.persistence_manager().get_device_snapshot();
+        let jid = device.pn.clone().ok_or("no device is linked")?;
+        self.client.execute(RemoveCompanionDeviceSpec::new(&jid)).await.map_err(|error| error.to_string())
+    }
+}
+
+/// The address of WhatsApp in production: fixed, so that no configuration can lead elsewhere (rule 8).
+pub fn production_address() -> String {
+    WHATSAPP_WEB_WS_URL.replacen("wss://", "https://", 1)
+}
+
+struct Listener {
+    room: Weak<Room>,
+    connection: Weak<Connection>,
+}
+
+impl EventHandler for Listener {
+    fn handle_event(&self, event: Arc<Event>) {
+        let (Some(room), Some(connection)) = (self.room.upgrade(), self.connection.upgrade()) else { return };
+        if room.epoch() == connection.epoch {
+            hear(&room, &connection, &event);
+        }
+    }
+}
+
+/// What an event of the library means for the session.
+fn hear(room: &Rc<Room>, connection: &Rc<Connection>, event: &Event) {
+    match event {
+        Event::PairingQrCode(qr) => room.qr_shown(&qr.code, qr.timeout),
+        Event::PairSuccess(pair) => room.paired(connection, pair),
+        Event::Connected(_) => {
+            connection.ready.set(true);
+            room.happen(Happening::Connected);
+        }
+        Event::Messages(batch) => batch.messages.iter().for_each(|inbound| room.message_in(connection, inbound)),
+        Event::Receipt(receipt) => room.receipt_in(receipt),
+        Event::ServerAck(ack) if ack.class.as_deref() == Some("message") => {
+            let timestamp = ack.timestamp.and_then(|at| u64::try_from(at.timestamp_millis()).ok());
+            let timestamp = timestamp.unwrap_or_else(clock::now);
+            room.acked(&ack.id, ack.error.as_deref(), timestamp);
+            if let Some(waiter) = connection.acks.borrow_mut().remove(&ack.id) {
+                let _nobody_waits = waiter.send(Ack { error: ack.error.clone(), timestamp });
+            }
+        }
+        Event::PairingQrCodesExhausted(_) => connection.blame(Cause::QrExpired),
+        Event::StreamReplaced(_) => connection.blame(Cause::Replaced),
+        Event::LoggedOut(out) => connection.blame(match out.reason {
+            ConnectFailureReason::AccountLocked | ConnectFailureReason::UnknownLogout => Cause::AccountLocked,
+            _ => Cause::DeviceRemoved,
+        }),
+        Event::TemporaryBan(ban) => {
+            let lasts = u64::try_from(ban.expire.num_milliseconds()).ok();
+            connection.blame(Cause::TemporaryBan { expires_at: lasts.map(|ms| clock::now().saturating_add(ms)) });
+        }
+        Event::ClientOutdated(_) => connection.blame(Cause::ClientOutdated),
+        Event::ConnectFailure(failure) => connection.blame(match failure.reason {
+            ConnectFailureReason::InternalServerError | ConnectFailureReason::ServiceUnavailable => {
+                Cause::ServerError(format!("{:?}", failure.reason))
+            }
+            ConnectFailureReason::TempBanned => Cause::TemporaryBan { expires_at: None },
+            _ => Cause::Refused(format!("{:?}", failure.reason)),
+        }),
+        // The library leaves these sockets open; nothing good comes from them any more.
+        Event::StreamError(error) => match error.code.as_str() {
+            "429" => connection.cut(Cause::RateLimited),
+            code if code.starts_with('5') => connection.cut(Cause::ServerError(format!("stream error {code}"))),
+            _ => {}
+        },
+        Event::Disconnected(lost) => connection.blame(Cause::Network(lost.reason.to_string())),
+        _ => {}
+    }
+}

@@ -1,0 +1,429 @@
+//! What the object remembers: its record, its timers, its event log, its messages.
+//!
+//! Every method is synchronous, so whatever a caller writes between two awaits is one atomic, durable write of
+//! the object; frames and answers that follow are held back until it is (Cloudflare, "output gate").
+
+use gateway_domain::event::Envelope;
+use gateway_domain::lifecycle::Lifecycle;
+use gateway_sql::{Row, Sql, SqlError, Value};
+use serde::{Deserialize, Serialize};
+
+use crate::call::Settings;
+
+/// The most events the log keeps; older ones are trimmed.
+pub const MAX_EVENTS: u64 = 20_000;
+
+/// Intent and observed state of the session, stored whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// Who owns it.
+    pub organization: String,
+    /// Its ULID.
+    pub session: String,
+    /// The owner's settings.
+    pub settings: Settings,
+    /// Status, reason, epoch.
+    pub lifecycle: Lifecycle,
+    /// The paired number.
+    pub phone_number: Option<String>,
+    /// The paired device.
+    pub wa_jid: Option<String>,
+    /// The paired account's hidden id.
+    pub wa_lid: Option<String>,
+    /// When it was last connected, epoch milliseconds.
+    pub last_connected_at: Option<u64>,
+    /// Grows with every change the directory should see.
+    pub observed_seq: u64,
+}
+
+impl Record {
+    /// A session nobody has started yet.
+    #[must_use]
+    pub fn new(organization: &str, session: &str) -> Self {
+        Self {
+            organization: organization.to_owned(),
+            session: session.to_owned(),
+            settings: Settings::default(),
+            lifecycle: Lifecycle::default(),
+            phone_number: None,
+            wa_jid: None,
+            wa_lid: None,
+            last_connected_at: None,
+            observed_seq: 0,
+        }
+    }
+}
+
+/// A message to remember.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MessageRow {
+    /// The chat's JID.
+    pub chat: String,
+    /// Who sent it.
+    pub sender: String,
+    /// Its WhatsApp id.
+    pub id: String,
+    /// Whether this number sent it.
+    pub from_me: bool,
+    /// The kind.
+    pub kind: String,
+    /// The text, or the caption.
+    pub body: Option<String>,
+    /// `pending`, `sent` …, for what this number sent.
+    pub status: Option<String>,
+    /// Epoch milliseconds.
+    pub timestamp: u64,
+}
+
+/// The object's memory over its database.
+#[derive(Clone)]
+pub struct Journal<S>(S);
+
+impl<S: Sql> Journal<S> {
+    /// Opens it, creating or migrating the tables.
+    ///
+    /// # Errors
+    /// As [`migrate`](crate::schema::migrate).
+    pub fn open(sql: S) -> Result<Self, SqlError> {
+        crate::schema::migrate(&sql)?;
+        Ok(Self(sql))
+    }
+
+    /// The record, if the object was ever called.
+    ///
+    /// # Errors
+    /// When the database fails or holds something else.
+    pub fn record(&self) -> Result<Option<Record>, SqlError> {
+        let rows = self.0.query("SELECT document FROM record WHERE id = 1", &[])?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        serde_json::from_str(&row.text(0)?).map(Some).map_err(|error| SqlError(format!("record: {error}")))
+    }
+
+    /// Stores the record.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn save(&self, record: &Record) -> Result<(), SqlError> {
+        let document = serde_json::to_string(record).map_err(|error| SqlError(error.to_string()))?;
+        self.0.query(
+            "INSERT INTO record (id, document) VALUES (1, ?1) ON CONFLICT (id) DO UPDATE SET document = ?1",
+            &[document.into()],
+        )?;
+        Ok(())
+    }
+
+    /// Sets a timer, replacing an earlier one of the same name.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn set_timer(&self, name: &str, due: u64) -> Result<(), SqlError> {
+        self.0.query(
+            "INSERT INTO timer (name, due) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET due = ?2",
+            &[name.into(), whole(due)],
+        )?;
+        Ok(())
+    }
+
+    /// Forgets a timer.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn clear_timer(&self, name: &str) -> Result<(), SqlError> {
+        self.0.query("DELETE FROM timer WHERE name = ?1", &[name.into()])?;
+        Ok(())
+    }
+
+    /// When the next timer is due.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn next_due(&self) -> Result<Option<u64>, SqlError> {
+        let rows = self.0.query("SELECT MIN(due) FROM timer", &[])?;
+        let due = rows.first().map_or(Ok(None), |row| row.optional_integer(0))?;
+        Ok(due.map(unsigned))
+    }
+
+    /// The names of the timers that are due.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn due(&self, now: u64) -> Result<Vec<String>, SqlError> {
+        let rows = self.0.query("SELECT name FROM timer WHERE due <= ?1 ORDER BY due", &[whole(now)])?;
+        rows.iter().map(|row| row.text(0)).collect()
+    }
+
+    /// Appends an event and returns its `seq`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn append(&self, id: &str, event: &str, epoch: u64, now: u64, payload: &str) -> Result<u64, SqlError> {
+        let rows = self.0.query(
+            "INSERT INTO event (seq, id, type, epoch, timestamp, payload)
+             SELECT COALESCE(MAX(seq), 0) + 1, ?1, ?2, ?3, ?4, ?5 FROM event RETURNING seq",
+            &[id.into(), event.into(), whole(epoch), whole(now), payload.into()],
+        )?;
+        rows.first().map_or(Ok(0), |row| row.integer(0).map(unsigned))
+    }
+
+    /// The events after a position, oldest first, and the position to go on from: with a filter it may lie
+    /// beyond the last event returned.
+    ///
+    /// # Errors
+    /// When the database fails or holds something else.
+    pub fn events(&self, record: &Record, after: u64, limit: u32, types: &[String]) -> Result<(Vec<Envelope>, u64), SqlError> {
+        let mut bindings = vec![whole(after), limit.into()];
+        let filter = if types.is_empty() {
+            String::new()
+        } else {
+            let places = (0..types.len()).map(|place| format!("?{}", place + 3)).collect::<Vec<_>>().join(", ");
+            bindings.extend(types.iter().map(Value::from));
+            format!("AND type IN ({places})")
+        };
+        let rows = self.0.query(
+            &format!("SELECT seq, id, type, epoch, timestamp, payload FROM event WHERE seq > ?1 {filter} ORDER BY seq LIMIT ?2"),
+            &bindings,
+        )?;
+        let events = rows.iter().map(|row| envelope(record, row)).collect::<Result<Vec<_>, _>>()?;
+        let full = u32::try_from(events.len()).unwrap_or(u32::MAX) == limit;
+        let position = match events.last() {
+            Some(last) if full => last.seq,
+            _ => self.last_seq()?.max(after),
+        };
+        Ok((events, position))
+    }
+
+    /// The newest event's `seq`; 0 for an empty log.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn last_seq(&self) -> Result<u64, SqlError> {
+        let rows = self.0.query("SELECT MAX(seq) FROM event", &[])?;
+        let seq = rows.first().map_or(Ok(None), |row| row.optional_integer(0))?;
+        Ok(seq.map_or(0, unsigned))
+    }
+
+    /// The oldest kept event's `seq`; 0 for an empty log.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn first_seq(&self) -> Result<u64, SqlError> {
+        let rows = self.0.query("SELECT MIN(seq) FROM event", &[])?;
+        let seq = rows.first().map_or(Ok(None), |row| row.optional_integer(0))?;
+        Ok(seq.map_or(0, unsigned))
+    }
+
+    /// Deletes the events that exceed the retention; the newest stays, it carries the count.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn trim(&self, keep: u64) -> Result<(), SqlError> {
+        self.0.query("DELETE FROM event WHERE seq <= (SELECT MAX(seq) FROM event) - ?1", &[whole(keep.max(1))])?;
+        Ok(())
+    }
+
+    /// Remembers a message; `false` when it was known already.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn insert_message(&self, message: &MessageRow) -> Result<bool, SqlError> {
+        let inserted = self.0.query(
+            "INSERT INTO message (chat, sender, id, from_me, type, body, status, timestamp)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING RETURNING id",
+            &[
+                (&message.chat).into(),
+                (&message.sender).into(),
+                (&message.id).into(),
+                message.from_me.into(),
+                (&message.kind).into(),
+                message.body.as_ref().into(),
+                message.status.as_ref().into(),
+                whole(message.timestamp),
+            ],
+        )?;
+        Ok(!inserted.is_empty())
+    }
+
+    /// Raises the status of messages this number sent; returns the ids that changed. A status never goes down
+    /// (pending, sent, delivered, read, played), and `failed` only follows `pending`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn raise_status(&self, ids: &[String], status: &str) -> Result<Vec<String>, SqlError> {
+        let rank = "CASE ?2 WHEN 'failed' THEN 1 WHEN 'sent' THEN 1 WHEN 'delivered' THEN 2 WHEN 'read' THEN 3 WHEN 'played' THEN 4 ELSE 0 END";
+        let held = "CASE status WHEN 'pending' THEN 0 WHEN 'failed' THEN 1 WHEN 'sent' THEN 1 WHEN 'delivered' THEN 2 WHEN 'read' THEN 3 ELSE 4 END";
+        let mut raised = Vec::new();
+        for id in ids {
+            let changed = self.0.query(
+                &format!("UPDATE message SET status = ?2 WHERE id = ?1 AND from_me = 1 AND {held} < {rank} RETURNING id"),
+                &[id.into(), status.into()],
+            )?;
+            if !changed.is_empty() {
+                raised.push(id.clone());
+            }
+        }
+        Ok(raised)
+    }
+
+    /// Notes WhatsApp's time of a message this number sent.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn set_timestamp(&self, id: &str, timestamp: u64) -> Result<(), SqlError> {
+        self.0.query("UPDATE message SET timestamp = ?2 WHERE id = ?1 AND from_me = 1", &[id.into(), whole(timestamp)])?;
+        Ok(())
+    }
+
+    /// The message this number sent with this id.
+    ///
+    /// # Errors
+    /// When the database fails or holds something else.
+    pub fn sent_message(&self, id: &str) -> Result<Option<MessageRow>, SqlError> {
+        let rows = self.0.query(
+            "SELECT chat, sender, id, type, body, status, timestamp FROM message WHERE id = ?1 AND from_me = 1",
+            &[id.into()],
+        )?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        Ok(Some(MessageRow {
+            chat: row.text(0)?,
+            sender: row.text(1)?,
+            id: row.text(2)?,
+            from_me: true,
+            kind: row.text(3)?,
+            body: row.optional_text(4)?,
+            status: row.optional_text(5)?,
+            timestamp: unsigned(row.integer(6)?),
+        }))
+    }
+}
+
+fn envelope(record: &Record, row: &Row) -> Result<Envelope, SqlError> {
+    Ok(Envelope {
+        schema: "v1".to_owned(),
+        id: row.text(1)?,
+        event: row.text(2)?,
+        session: record.session.clone(),
+        organization: record.organization.clone(),
+        timestamp: unsigned(row.integer(4)?),
+        seq: unsigned(row.integer(0)?),
+        epoch: unsigned(row.integer(3)?),
+        payload: serde_json::from_str(&row.text(5)?).map_err(|error| SqlError(format!("payload: {error}")))?,
+    })
+}
+
+fn whole(number: u64) -> Value {
+    Value::Integer(i64::try_from(number).unwrap_or(i64::MAX))
+}
+
+fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gateway_sql::native::NativeSql;
+
+    fn journal() -> Journal<NativeSql> {
+        Journal::open(NativeSql::in_memory().unwrap()).unwrap()
+    }
+
+    fn text(id: &str) -> MessageRow {
+        MessageRow {
+            chat: "1@s.whatsapp.net".into(),
+            sender: "1@s.whatsapp.net".into(),
+            id: id.into(),
+            from_me: false,
+            kind: "text".into(),
+            body: Some("hi".into()),
+            status: None,
+            timestamp: 1,
+        }
+    }
+
+    #[test]
+    fn the_log_has_no_gap_also_after_trimming() {
+        let journal = journal();
+        let record = Record::new("org", "session");
+        for number in 1..=10 {
+            assert_eq!(journal.append(&format!("evt_{number}"), "message", 1, number, "{}"), Ok(number));
+        }
+        journal.trim(3).unwrap();
+        assert_eq!(journal.first_seq(), Ok(8));
+        journal.trim(0).unwrap();
+        assert_eq!((journal.first_seq(), journal.append("evt_11", "message", 1, 11, "{}")), (Ok(10), Ok(11)));
+        let (events, position) = journal.events(&record, 0, 100, &[]).unwrap();
+        assert_eq!((events.iter().map(|event| event.seq).collect::<Vec<_>>(), position), (vec![10, 11], 11));
+    }
+
+    #[test]
+    fn a_filtered_page_moves_on_past_what_it_left_out() {
+        let journal = journal();
+        let record = Record::new("org", "session");
+        for (number, event) in ["message", "auth.qr", "message", "auth.qr"].into_iter().enumerate() {
+            journal.append(&number.to_string(), event, 1, 1, "{}").unwrap();
+        }
+        let types = ["message".to_owned()];
+        let page = |after, limit| {
+            let (events, position) = journal.events(&record, after, limit, &types).unwrap();
+            (events.iter().map(|event| event.seq).collect::<Vec<_>>(), position)
+        };
+        assert_eq!(page(0, 1), (vec![1], 1));
+        assert_eq!(page(1, 1), (vec![3], 3));
+        assert_eq!(page(3, 1), (vec![], 4));
+        assert_eq!(page(9, 1), (vec![], 9));
+    }
+
+    #[test]
+    fn a_redelivered_message_is_no_second_message() {
+        let journal = journal();
+        assert_eq!(journal.insert_message(&text("A")), Ok(true));
+        assert_eq!(journal.insert_message(&text("A")), Ok(false));
+        assert_eq!(journal.insert_message(&MessageRow { sender: "2@s.whatsapp.net".into(), ..text("A") }), Ok(true));
+    }
+
+    #[test]
+    fn a_status_never_goes_down_and_only_ours_have_one() {
+        let journal = journal();
+        journal.insert_message(&MessageRow { from_me: true, status: Some("pending".into()), ..text("A") }).unwrap();
+        journal.insert_message(&text("B")).unwrap();
+        let raise = |status: &str| journal.raise_status(&["A".into(), "B".into(), "C".into()], status).unwrap();
+        assert_eq!(raise("sent"), ["A"]);
+        assert_eq!(raise("failed"), Vec::<String>::new());
+        assert_eq!(raise("read"), ["A"]);
+        assert_eq!(raise("delivered"), Vec::<String>::new());
+        assert_eq!(raise("played"), ["A"]);
+        assert_eq!(raise("played"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn timers_are_due_in_their_order() {
+        let journal = journal();
+        assert_eq!(journal.next_due(), Ok(None));
+        journal.set_timer("tick", 30).unwrap();
+        journal.set_timer("retry", 10).unwrap();
+        journal.set_timer("tick", 20).unwrap();
+        assert_eq!((journal.next_due(), journal.due(9), journal.due(20)), (Ok(Some(10)), Ok(vec![]), Ok(vec!["retry".into(), "tick".into()])));
+        journal.clear_timer("retry").unwrap();
+        assert_eq!(journal.next_due(), Ok(Some(20)));
+    }
+
+    /// What is stored outlives deploys: this fails when the layout changes without a migration.
+    #[test]
+    fn the_records_layout_is_pinned() {
+        let journal = journal();
+        let record = Record::new("org", "session");
+        journal.save(&record).unwrap();
+        journal.save(&record).unwrap();
+        assert_eq!(journal.record(), Ok(Some(record.clone())));
+        assert_eq!(
+            serde_json::to_value(&record).unwrap(),
+            serde_json::json!({
+                "organization": "org", "session": "session",
+                "settings": {"auto_read": false, "presence_typing": false},
+                "lifecycle": {"status": "stopped", "reason": null, "paired": false, "epoch": 0, "attempt": 0,
+                              "replaced_before": false, "connected_at": null},
+                "phone_number": null, "wa_jid": null, "wa_lid": null, "last_connected_at": null, "observed_seq": 0
+            })
+        );
+    }
+}

@@ -1,0 +1,224 @@
+//! The session's Durable Object.
+//!
+//! Owns: one number's socket, keys, log and messages, in its SQLite. Name: the session's ULID.
+//! Interface: `POST` with a [`Request`](crate::call::Request); 200 with the call's answer, or the status and body
+//! of an `ApiError`. Invariant: what is told is stored; what is stored was told to nobody before.
+//! After a restart: `new` finds the record; the next event (the alarm at the latest, within 15 s) connects again
+//! if the record says so. Nothing is lost but the QR code on show.
+
+#![allow(missing_docs, reason = "what the durable_object macro makes has none")]
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures::future::{Either, select};
+use gateway_domain::error::ApiError;
+use gateway_domain::lifecycle::{Happening, Status};
+use serde::Serialize;
+use worker::{
+    Delay, DurableObject, Env, Headers, Request, Response, Result, State, WebSocket, WebSocketIncomingMessage,
+    durable_object,
+};
+
+use crate::call::{Call, EventPage, Request as SessionRequest, Snapshot};
+use crate::room::{Room, failed};
+use crate::{clock, sending, stream};
+
+/// How long `:logout` waits for a connection to say it on.
+const LOGOUT_CONNECT: Duration = Duration::from_secs(20);
+
+/// See the module.
+#[durable_object]
+pub struct Session {
+    room: core::result::Result<Rc<Room>, String>,
+}
+
+impl DurableObject for Session {
+    fn new(state: State, env: Env) -> Self {
+        let room = Room::open(state, env).map(Rc::new).map_err(|error| error.to_string());
+        if let Err(error) = &room {
+            worker::console_error!("the session's database can't be used: {error}");
+        }
+        Self { room }
+    }
+
+    async fn fetch(&self, mut request: Request) -> Result<Response> {
+        let Ok(room) = &self.room else { return refuse(&ApiError::internal()) };
+        let body = request.bytes().await?;
+        let Ok(request) = serde_json::from_slice::<SessionRequest>(&body) else {
+            return refuse(&ApiError::internal());
+        };
+        if let Err(error) = room.recognise(&request) {
+            return refuse(&error);
+        }
+        room.resume(clock::now());
+        let answered = answer(room, request.call).await;
+        match answered {
+            Ok(response) => Ok(response),
+            Err(error) => refuse(&error),
+        }
+    }
+
+    async fn alarm(&self) -> Result<Response> {
+        // Re-arm first, do the work detached, return at once: an alarm that fails is lost after six retries,
+        // one that panics wedges the object (docs/decisions/heartbeat.md).
+        if let Ok(room) = &self.room {
+            match room.take_due(clock::now()) {
+                Ok(due) => {
+                    if let Ok(Some(next)) = room.journal.next_due() {
+                        room.set_alarm(next).await?;
+                    }
+                    let room = Rc::clone(room);
+                    wasm_bindgen_futures::spawn_local(async move { room.work(due).await });
+                }
+                Err(error) => {
+                    worker::console_error!("the timers can't be read: {error}");
+                    room.set_alarm(clock::now() + 15_000).await?;
+                }
+            }
+        }
+        Response::empty()
+    }
+
+    async fn websocket_message(&self, _: WebSocket, _: WebSocketIncomingMessage) -> Result<()> {
+        Ok(())
+    }
+
+    async fn websocket_close(&self, _: WebSocket, _: usize, _: String, _: bool) -> Result<()> {
+        Ok(())
+    }
+
+    async fn websocket_error(&self, _: WebSocket, _: worker::Error) -> Result<()> {
+        Ok(())
+    }
+}
+
+async fn answer(room: &Rc<Room>, call: Call) -> core::result::Result<Response, ApiError> {
+    match call {
+        Call::Start => {
+            room.happen(Happening::Start);
+            reply(&room.snapshot()?)
+        }
+        Call::Stop => {
+            room.happen(Happening::Stop);
+            reply(&room.snapshot()?)
+        }
+        Call::Restart => {
+            room.happen(Happening::Stop);
+            room.happen(Happening::Start);
+            reply(&room.snapshot()?)
+        }
+        Call::Logout => reply(&logout(room).await?),
+        Call::Delete => {
+            room.erase().await?;
+            reply(&())
+        }
+        Call::Observe => reply(&room.snapshot()?),
+        Call::Qr => {
+            if room.snapshot()?.paired {
+                return Err(ApiError::validation("session", "The session is already paired."));
+            }
+            if let Some(qr) = room.qr() {
+                return reply(&qr);
+            }
+            room.happen(Happening::Start);
+            Err(ApiError::not_found())
+        }
+        Call::Send(text) => reply(&sending::send(room, text).await?),
+        Call::Events { after, limit, wait, types } => reply(&page(room, after, limit, wait, &types).await?),
+        Call::Stream { after, types } => {
+            let events = stream::events(Rc::clone(room), after, types);
+            let response = Response::from_stream(events).map_err(|error| failed("stream", &error))?;
+            let headers = Headers::new();
+            for (name, value) in [("content-type", "text/event-stream"), ("cache-control", "no-store")] {
+                headers.set(name, value).map_err(|error| failed("stream", &error))?;
+            }
+            Ok(response.with_headers(headers))
+        }
+        #[cfg(feature = "simulator")]
+        #[allow(clippy::panic, reason = "the tests ask for it; simulator build only")]
+        Call::Panic => panic!("asked for by a test"),
+        #[cfg(feature = "simulator")]
+        Call::Crash(point) => {
+            room.crash_point.set(Some(point));
+            reply(&())
+        }
+    }
+}
+
+/// Unlinks on WhatsApp, connecting for it if need be. The keys go only when WhatsApp confirmed (rule 2).
+async fn logout(room: &Rc<Room>) -> core::result::Result<Snapshot, ApiError> {
+    if !room.snapshot()?.paired {
+        if room.status() != Status::LoggedOut {
+            room.happen(Happening::Stop);
+        }
+        return room.snapshot();
+    }
+    if room.status() != Status::Working {
+        room.happen(Happening::Start);
+    }
+    let deadline = clock::now() + u64::try_from(LOGOUT_CONNECT.as_millis()).unwrap_or(0);
+    let connection = loop {
+        let woken = room.listen();
+        if let Some(connection) = room.connection() {
+            break connection;
+        }
+        let now = clock::now();
+        if now >= deadline || !room.status().is_live() {
+            return Err(unconfirmed("the session could not be connected", room.status()));
+        }
+        let _either = select(woken, Delay::from(Duration::from_millis(deadline - now))).await;
+    };
+    match connection.unlink().await {
+        Ok(()) => {
+            room.happen(Happening::LogoutConfirmed);
+            room.snapshot()
+        }
+        // The phone may have been faster, or the confirmation was the end of the stream.
+        Err(_) if room.status() == Status::LoggedOut => room.snapshot(),
+        Err(error) => Err(unconfirmed(&error, room.status())),
+    }
+}
+
+fn unconfirmed(reason: &str, status: Status) -> ApiError {
+    ApiError::unavailable(format!("WhatsApp did not confirm the unlink: {reason}. The pairing is kept; try again."))
+        .with("status", status.name())
+}
+
+async fn page(
+    room: &Rc<Room>,
+    after: u64,
+    limit: u32,
+    wait: u32,
+    types: &[String],
+) -> core::result::Result<EventPage, ApiError> {
+    let read = |error| failed("the log can't be read", &error);
+    if after > room.journal.last_seq().map_err(read)? {
+        return Err(ApiError::validation("after", "Beyond the end of this log."));
+    }
+    let deadline = clock::now() + u64::from(wait) * 1_000;
+    let mut after = after;
+    loop {
+        let woken = room.listen();
+        let record = room.record()?;
+        let (events, position) = room.journal.events(&record, after, limit, types).map_err(read)?;
+        let now = clock::now();
+        if !events.is_empty() || now >= deadline {
+            return Ok(EventPage { events, position });
+        }
+        after = position;
+        if let Either::Right(_) = select(woken, Delay::from(Duration::from_millis(deadline - now))).await {
+            return Ok(EventPage { events: vec![], position });
+        }
+    }
+}
+
+fn reply(answer: &impl Serialize) -> core::result::Result<Response, ApiError> {
+    Response::from_json(answer).map_err(|error| failed("answer", &error))
+}
+
+fn refuse(error: &ApiError) -> Result<Response> {
+    let headers = Headers::new();
+    headers.set("content-type", "application/json")?;
+    Ok(Response::from_bytes(error.body().into_bytes())?.with_status(error.status()).with_headers(headers))
+}

@@ -1,0 +1,61 @@
+//! The directory's picture of the session. Only this object writes it (rule 1), with a growing number, so an
+//! older picture never replaces a newer one; a failed write is tried again by the alarm and blocks nothing.
+
+use std::rc::Rc;
+
+use wasm_bindgen::JsValue;
+
+use crate::clock;
+use crate::journal::Record;
+use crate::room::{Room, timer};
+
+/// How long after a failed write the next is tried.
+const RETRY_MS: u64 = 5_000;
+
+/// Writes what is observed to the directory.
+pub async fn project(room: &Rc<Room>) {
+    let Ok(record) = room.record() else { return };
+    let seq = record.observed_seq;
+    let written = write(room, record).await;
+    let newest = room.record().map(|record| record.observed_seq);
+    let settled = match (&written, newest) {
+        (Ok(()), Ok(newest)) if newest == seq => room.journal.clear_timer(timer::PROJECTION),
+        (Ok(()), Ok(_)) => room.journal.set_timer(timer::PROJECTION, clock::now()),
+        (Err(error), Ok(_)) => {
+            worker::console_warn!("the directory could not be written, trying again: {error}");
+            room.journal.set_timer(timer::PROJECTION, clock::now() + RETRY_MS)
+        }
+        (_, Err(_erased)) => Ok(()),
+    };
+    if let Err(error) = settled {
+        worker::console_error!("timer: {error}");
+    }
+    room.arm();
+}
+
+#[allow(clippy::cast_precision_loss, reason = "JavaScript numbers; all far below 2^53")]
+async fn write(room: &Room, record: Record) -> worker::Result<()> {
+    let number = |number: u64| JsValue::from_f64(number as f64);
+    let text = |text: Option<String>| text.map_or(JsValue::NULL, |text| JsValue::from_str(&text));
+    let reason = record.lifecycle.reason.as_ref().and_then(|reason| serde_json::to_string(reason).ok());
+    let statement = room.env.d1("DB")?.prepare(
+        "UPDATE session SET status = ?1, status_reason = ?2, epoch = ?3, phone_number = ?4, wa_jid = ?5, \
+         wa_lid = ?6, last_connected_at = ?7, updated_at = MAX(updated_at, ?8), observed_seq = ?9 \
+         WHERE id = ?10 AND organization_id = ?11 AND observed_seq < ?9",
+    );
+    let bound = statement.bind(&[
+        record.lifecycle.status.name().into(),
+        text(reason),
+        number(record.lifecycle.epoch),
+        text(record.phone_number),
+        text(record.wa_jid),
+        text(record.wa_lid),
+        record.last_connected_at.map_or(JsValue::NULL, number),
+        number(clock::now()),
+        number(record.observed_seq),
+        record.session.as_str().into(),
+        record.organization.as_str().into(),
+    ])?;
+    bound.run().await?;
+    Ok(())
+}

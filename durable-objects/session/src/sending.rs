@@ -1,0 +1,147 @@
+//! A message out: stored with its WhatsApp id before the first byte leaves, answered after the server's ack.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures::future::{Either, select};
+use gateway_domain::error::{ApiError, ErrorCode};
+use gateway_domain::event::{MediaMeta, MessagePayload};
+use gateway_domain::lifecycle::Status;
+use gateway_domain::message::{SendResult, Text};
+use whatsapp_rust::types::message::MessageInfo;
+use whatsapp_rust::waproto::whatsapp::Message;
+use whatsapp_rust::{Jid, SendOptions};
+use worker::Delay;
+
+use crate::clock;
+use crate::connection::Connection;
+use crate::journal::MessageRow;
+use crate::room::{Room, failed};
+
+/// How long a caller waits for WhatsApp's answer.
+const ACK_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Sends a text.
+///
+/// # Errors
+/// 409 when the session can't send in its state, 503 when WhatsApp did not answer; then the outcome still comes
+/// as an event.
+pub async fn send(room: &Rc<Room>, text: Text) -> Result<SendResult, ApiError> {
+    let connection = room.connection().ok_or_else(|| cannot_send(room.status()))?;
+    let record = room.record()?;
+    let to: Jid = text.to.parse().map_err(|_| ApiError::validation("to", "Not a JID."))?;
+    let id = clock::message_id();
+    let row = MessageRow {
+        chat: text.to.clone(),
+        sender: own_jid(record.wa_jid.as_deref()),
+        id: id.clone(),
+        from_me: true,
+        kind: "text".to_owned(),
+        body: Some(text.text.clone()),
+        status: Some("pending".to_owned()),
+        timestamp: clock::now(),
+    };
+    room.journal.insert_message(&row).map_err(|error| failed("a message could not be stored", &error))?;
+    let ack = connection.expect_ack(&id);
+    let message = Message { conversation: Some(text.text), ..Default::default() };
+    let options = SendOptions::default().with_message_id(id.clone());
+    let typing = record.settings.presence_typing;
+    let exchange = async {
+        if typing {
+            let _not_important = connection.client.chatstate().send_composing(&to).await;
+        }
+        let sent = connection.client.send_message_with_options(to.clone(), message, options).await;
+        if typing {
+            let _not_important = connection.client.chatstate().send_paused(&to).await;
+        }
+        sent.map_err(|error| error.to_string())?;
+        ack.await.map_err(|_| "the connection ended before WhatsApp answered".to_owned())
+    };
+    let exchange = std::pin::pin!(exchange);
+    let outcome = match select(exchange, Delay::from(ACK_TIMEOUT)).await {
+        Either::Left((outcome, _)) => outcome,
+        Either::Right(_) => Err("WhatsApp did not answer in time".to_owned()),
+    };
+    connection.forget_ack(&id);
+    match outcome {
+        Ok(ack) => match ack.error {
+            None => Ok(SendResult {
+                mode: "sync".to_owned(),
+                outbox_id: None,
+                replayed: None,
+                status: Some("sent".to_owned()),
+                timestamp: Some(ack.timestamp),
+                wa_message_id: Some(id),
+            }),
+            Some(code) => Err(refused(&code).with("waMessageId", id)),
+        },
+        Err(reason) => Err(ApiError::unavailable(format!("The message may not have been sent: {reason}."))
+            .with("waMessageId", id)),
+    }
+}
+
+fn cannot_send(status: Status) -> ApiError {
+    let message = match status {
+        Status::Starting | Status::Working => {
+            return ApiError::unavailable("The session is connecting; try again shortly.").with("status", status.name());
+        }
+        Status::ScanQrCode => "The session is not paired yet: scan its QR code first.",
+        Status::Stopped => "The session is stopped: start it first.",
+        Status::Failed => "The session has failed: see its statusReason.",
+        Status::LoggedOut => "The session is logged out: pair it again.",
+    };
+    ApiError::conflict(message).with("status", status.name())
+}
+
+/// WhatsApp's refusal of a message, by its number in the ack.
+fn refused(code: &str) -> ApiError {
+    let message = match code {
+        "463" => "WhatsApp does not let this number start new chats for now (463).".to_owned(),
+        "479" => "WhatsApp could not take the message for this recipient (479).".to_owned(),
+        code => format!("WhatsApp refused the message ({code})."),
+    };
+    ApiError::new(ErrorCode::Conflict, message).with("whatsappCode", code)
+}
+
+fn own_jid(device: Option<&str>) -> String {
+    let device = device.unwrap_or_default();
+    match (device.split_once(':'), device.split_once('@')) {
+        (Some((user, _)), Some((_, server))) => format!("{user}@{server}"),
+        _ => device.to_owned(),
+    }
+}
+
+/// The event that tells of a message this gateway sent.
+pub fn from_me(message: &MessageRow, timestamp: u64) -> MessagePayload {
+    MessagePayload {
+        wa_message_id: message.id.clone(),
+        chat_jid: message.chat.clone(),
+        sender_jid: Some(message.sender.clone()).filter(|sender| !sender.is_empty()),
+        sender_lid: None,
+        from_me: true,
+        push_name: None,
+        r#type: message.kind.clone(),
+        body: message.body.clone(),
+        has_media: false,
+        media: MediaMeta::default(),
+        quoted_message_id: None,
+        timestamp,
+    }
+}
+
+/// Sends the read receipt of an inbound message, where the owner wants that.
+pub fn mark_read(room: &Rc<Room>, connection: &Rc<Connection>, info: &MessageInfo) {
+    let wanted = room.record().is_ok_and(|record| record.settings.auto_read);
+    if !wanted || info.source.is_from_me {
+        return;
+    }
+    let connection = Rc::clone(connection);
+    let (chat, sender, id) = (info.source.chat.clone(), info.source.sender.clone(), info.id.clone());
+    let sender = info.source.is_group.then_some(sender);
+    wasm_bindgen_futures::spawn_local(async move {
+        let id = id.to_string();
+        if let Err(error) = connection.client.mark_as_read(&chat, sender.as_ref(), &[id.as_str()]).await {
+            worker::console_warn!("a read receipt could not be sent: {error}");
+        }
+    });
+}
