@@ -61,7 +61,7 @@ impl<S: Sql> Keystore<S> {
     pub fn erase(&self) -> std::result::Result<(), SqlError> {
         schema::TABLES
             .iter()
-            
+            .rev()
             .try_for_each(|table| self.sql.query(&format!("DELETE FROM {table}"), &[]).map(drop))
     }
 

@@ -1,5 +1,7 @@
 //! What the device of a keystore promises.
 
+use std::sync::Arc;
+
 use whatsapp_rust::wacore::store::device::{DEVICE_PROPS, Device};
 use whatsapp_rust::wacore::store::traits::Backend;
 use whatsapp_rust::wacore::store::{CachedNoiseCert, CachedServerCertChain};
@@ -8,25 +10,26 @@ use super::{AWKWARD, json};
 
 /// A device with something in every field that is stored.
 pub fn full() -> Device {
-    let mut device = Device::new();
-    device.pn = Some("15550000001:3@s.whatsapp.net".parse().unwrap());
-    device.lid = Some("100000000000001:3@lid".parse().unwrap());
-    device.registration_id = u32::MAX;
-    device.account = Some(std::sync::Arc::default());
-    device.push_name = "Zoë \u{0} \"quoted\" 🦀".to_owned();
-    device.app_version_last_fetched_ms = 1_790_000_000_123;
-    device.edge_routing_info = Some(AWKWARD.to_vec());
-    device.props_hash = Some(String::new());
-    device.next_pre_key_id = u32::MAX;
-    device.first_unupload_pre_key_id = 17;
-    device.server_has_prekeys = true;
-    device.nct_salt = Some(vec![]);
     let cert = CachedNoiseCert { key: [0xff; 32], not_before: i64::MIN, not_after: i64::MAX };
-    device.server_cert_chain = Some(CachedServerCertChain { intermediate: cert.clone(), leaf: cert });
-    device.login_counter = i32::MAX;
-    device.lid_migrated = true;
-    device.read_receipts_disabled = true;
-    device
+    Device {
+        pn: Some("15550000001:3@s.whatsapp.net".parse().unwrap()),
+        lid: Some("100000000000001:3@lid".parse().unwrap()),
+        registration_id: u32::MAX,
+        account: Some(Arc::default()),
+        push_name: "Zoë \u{0} \"quoted\" 🦀".to_owned(),
+        app_version_last_fetched_ms: 1_790_000_000_123,
+        edge_routing_info: Some(AWKWARD.to_vec()),
+        props_hash: Some(String::new()),
+        next_pre_key_id: u32::MAX,
+        first_unupload_pre_key_id: 17,
+        server_has_prekeys: true,
+        nct_salt: Some(vec![]),
+        server_cert_chain: Some(CachedServerCertChain { intermediate: cert.clone(), leaf: cert }),
+        login_counter: i32::MAX,
+        lid_migrated: true,
+        read_receipts_disabled: true,
+        ..Device::new()
+    }
 }
 
 pub async fn creating_a_device_makes_keys_once<B: Backend>(store: &B) {
