@@ -1,1 +1,70 @@
-//! The front door of the gateway.
+//! The front door: answers REST, keeps no state.
+//!
+//! A request is authenticated ([`auth`]), its session looked up by organization and id together
+//! ([`directory`]), handed to the session's object ([`session_object`]), and answered. One operation is one file
+//! under [`routes`]: its errors, its documentation and its handler together.
+//!
+//! It exists on wasm32 only; what needs no runtime lives in `gateway-domain` and is tested there.
+#![cfg(target_arch = "wasm32")]
+#![allow(
+    missing_docs,
+    reason = "an application's inside: nobody depends on it, and the macros document nothing"
+)]
+
+mod auth;
+mod configuration;
+mod directory;
+mod error;
+mod qr_picture;
+mod request;
+mod request_id;
+mod routes;
+mod session_object;
+
+use gateway_domain::error::ApiError;
+pub use gateway_session::Session;
+use http::HeaderValue;
+use tower_service::Service;
+use worker::{Context, Env, Request, Result, event, web_sys};
+
+use crate::error::Refusal;
+
+#[event(start)]
+fn start() {
+    gateway_session::install_panic_guard();
+}
+
+#[event(fetch)]
+async fn fetch(request: Request, env: Env, _context: Context) -> Result<web_sys::Response> {
+    let began = js_sys::Date::now();
+    let id = request_id::of(&request);
+    let (method, path) = (request.method().to_string(), request.path());
+    let mut response = answer(request, env).await;
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert("x-request-id", id);
+    }
+    log(&id, &method, &path, response.status().as_u16(), js_sys::Date::now() - began);
+    worker::response_to_wasm(response)
+}
+
+async fn answer(request: Request, env: Env) -> http::Response<axum::body::Body> {
+    let Ok(request) = worker::HttpRequest::try_from(request) else {
+        return Refusal(ApiError::validation("url", "Not an address this API can read.")).into();
+    };
+    let request = match routes::verbs::to_router(request) {
+        Ok(request) => request,
+        Err(refusal) => return refusal.into(),
+    };
+    match routes::router(env).call(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    }
+}
+
+/// One line a request. The path carries ids and numbers, never a secret; the query may and is left out.
+fn log(id: &str, method: &str, path: &str, status: u16, milliseconds: f64) {
+    let line = serde_json::json!({
+        "requestId": id, "method": method, "path": path, "status": status, "milliseconds": milliseconds,
+    });
+    worker::console_log!("{line}");
+}

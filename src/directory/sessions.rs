@@ -1,0 +1,191 @@
+//! Sessions in the directory: the owner's intent, and the projection the session's object writes.
+
+use gateway_domain::lifecycle::{Status, StatusReason};
+use serde::Deserialize;
+use wasm_bindgen::JsValue;
+
+use super::Directory;
+use crate::configuration::now;
+use crate::error::{Refusal, directory_unavailable};
+
+const COLUMNS: &str = "id, label, auto_read, presence_typing, rate_per_min, rate_per_hour, region, \
+    created_by_user_id, created_at, updated_at, status, status_reason, epoch, phone_number, wa_jid, wa_lid, \
+    last_connected_at, desired";
+
+/// A session, as the directory has it.
+#[derive(Clone, Debug, Deserialize)]
+pub struct SessionRow {
+    pub id: String,
+    pub label: Option<String>,
+    auto_read: u8,
+    presence_typing: u8,
+    pub rate_per_min: u32,
+    pub rate_per_hour: u32,
+    pub region: Option<String>,
+    pub created_by_user_id: Option<String>,
+    pub created_at: u64,
+    pub updated_at: u64,
+    pub status: Status,
+    status_reason: Option<String>,
+    pub epoch: u64,
+    pub phone_number: Option<String>,
+    pub wa_jid: Option<String>,
+    pub wa_lid: Option<String>,
+    pub last_connected_at: Option<u64>,
+    desired: String,
+}
+
+impl SessionRow {
+    pub fn auto_read(&self) -> bool {
+        self.auto_read != 0
+    }
+
+    pub fn presence_typing(&self) -> bool {
+        self.presence_typing != 0
+    }
+
+    pub fn status_reason(&self) -> Option<StatusReason> {
+        self.status_reason.as_deref().and_then(|reason| serde_json::from_str(reason).ok())
+    }
+
+    /// Nobody has asked for a connection yet: there is nothing to ask its object.
+    pub fn was_never_started(&self) -> bool {
+        self.desired == "stopped" && self.epoch == 0 && self.status == Status::Stopped
+    }
+}
+
+/// A session to be.
+pub struct NewSession<'a> {
+    pub id: &'a str,
+    pub label: Option<&'a str>,
+    pub auto_read: bool,
+    pub presence_typing: bool,
+    pub rate_per_min: u32,
+    pub rate_per_hour: u32,
+    pub region: Option<&'a str>,
+    /// Whether it should connect at once.
+    pub connected: bool,
+}
+
+/// What an owner changes; what is absent stays.
+pub struct Changes<'a> {
+    pub label: Option<&'a str>,
+    pub auto_read: Option<bool>,
+    pub presence_typing: Option<bool>,
+    pub rate_per_min: Option<u32>,
+    pub rate_per_hour: Option<u32>,
+}
+
+impl Directory {
+    /// Adds a session.
+    pub async fn insert_session(&self, session: &NewSession<'_>) -> Result<SessionRow, Refusal> {
+        let statement = format!(
+            "INSERT INTO session (id, organization_id, label, auto_read, presence_typing, rate_per_min, \
+             rate_per_hour, region, created_at, updated_at, desired) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9, ?10) RETURNING {COLUMNS}"
+        );
+        let row = self
+            .first(
+                &statement,
+                &[
+                    session.id.into(),
+                    self.organization.as_str().into(),
+                    text(session.label),
+                    flag(session.auto_read),
+                    flag(session.presence_typing),
+                    session.rate_per_min.into(),
+                    session.rate_per_hour.into(),
+                    text(session.region),
+                    moment(now()),
+                    desired(session.connected),
+                ],
+            )
+            .await?;
+        row.ok_or_else(|| directory_unavailable(&"an insert returned no row"))
+    }
+
+    /// The organization's session with this id.
+    pub async fn session(&self, id: &str) -> Result<Option<SessionRow>, Refusal> {
+        let statement = format!("SELECT {COLUMNS} FROM session WHERE organization_id = ?1 AND id = ?2");
+        self.first(&statement, &[self.organization.as_str().into(), id.into()]).await
+    }
+
+    /// The organization's sessions after an id, in the order they were made.
+    pub async fn sessions(&self, after: &str, limit: u32) -> Result<Vec<SessionRow>, Refusal> {
+        let statement = format!(
+            "SELECT {COLUMNS} FROM session WHERE organization_id = ?1 AND id > ?2 ORDER BY id LIMIT ?3"
+        );
+        let rows = async {
+            let bound = self.database.prepare(statement).bind(&[
+                self.organization.as_str().into(),
+                after.into(),
+                limit.into(),
+            ])?;
+            bound.all().await?.results::<SessionRow>()
+        };
+        rows.await.map_err(|error| directory_unavailable(&error))
+    }
+
+    /// Changes what the owner decides.
+    pub async fn update_session(
+        &self,
+        id: &str,
+        changes: &Changes<'_>,
+    ) -> Result<Option<SessionRow>, Refusal> {
+        let statement = format!(
+            "UPDATE session SET label = COALESCE(?3, label), auto_read = COALESCE(?4, auto_read), \
+             presence_typing = COALESCE(?5, presence_typing), rate_per_min = COALESCE(?6, rate_per_min), \
+             rate_per_hour = COALESCE(?7, rate_per_hour), updated_at = ?8 \
+             WHERE organization_id = ?1 AND id = ?2 RETURNING {COLUMNS}"
+        );
+        let bindings = [
+            self.organization.as_str().into(),
+            id.into(),
+            text(changes.label),
+            changes.auto_read.map_or(JsValue::NULL, flag),
+            changes.presence_typing.map_or(JsValue::NULL, flag),
+            changes.rate_per_min.map_or(JsValue::NULL, JsValue::from),
+            changes.rate_per_hour.map_or(JsValue::NULL, JsValue::from),
+            moment(now()),
+        ];
+        self.first(&statement, &bindings).await
+    }
+
+    /// Notes what the owner wants: connected or not.
+    pub async fn set_desired(&self, id: &str, connected: bool) -> Result<Option<SessionRow>, Refusal> {
+        let statement = format!(
+            "UPDATE session SET desired = ?3, updated_at = ?4 WHERE organization_id = ?1 AND id = ?2 RETURNING {COLUMNS}"
+        );
+        let bindings = [self.organization.as_str().into(), id.into(), desired(connected), moment(now())];
+        self.first(&statement, &bindings).await
+    }
+
+    /// Removes a session; `false` when there was none.
+    pub async fn delete_session(&self, id: &str) -> Result<bool, Refusal> {
+        let statement =
+            format!("DELETE FROM session WHERE organization_id = ?1 AND id = ?2 RETURNING {COLUMNS}");
+        Ok(self.first(&statement, &[self.organization.as_str().into(), id.into()]).await?.is_some())
+    }
+
+    async fn first(&self, statement: &str, bindings: &[JsValue]) -> Result<Option<SessionRow>, Refusal> {
+        let row = async { self.database.prepare(statement).bind(bindings)?.first::<SessionRow>(None).await };
+        row.await.map_err(|error| directory_unavailable(&error))
+    }
+}
+
+fn text(text: Option<&str>) -> JsValue {
+    text.map_or(JsValue::NULL, JsValue::from_str)
+}
+
+fn desired(connected: bool) -> JsValue {
+    JsValue::from_str(if connected { "connected" } else { "stopped" })
+}
+
+fn flag(flag: bool) -> JsValue {
+    JsValue::from(u8::from(flag))
+}
+
+#[allow(clippy::cast_precision_loss, reason = "milliseconds, far below 2^53")]
+fn moment(milliseconds: u64) -> JsValue {
+    JsValue::from_f64(milliseconds as f64)
+}

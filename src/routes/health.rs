@@ -1,0 +1,33 @@
+//! `/healthz` and `/readyz`: whether the Worker answers, and whether it could serve.
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use gateway_domain::error::ApiError;
+use http::header;
+use worker::Env;
+
+use crate::error::{Refusal, directory_unavailable};
+
+const OK: &str = r#"{"status":"ok"}"#;
+
+fn ok() -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], OK).into_response()
+}
+
+/// Answers as long as the Worker runs.
+#[utoipa::path(get, path = "/healthz", operation_id = "health", tag = "Operations",
+    responses((status = 200, description = "It runs.")))]
+pub async fn health() -> Response {
+    ok()
+}
+
+/// Answers 200 when the directory can be read and its tables are there.
+#[utoipa::path(get, path = "/readyz", operation_id = "ready", tag = "Operations",
+    responses((status = 200, description = "It can serve."), (status = 503, body = ApiError)))]
+#[worker::send]
+pub async fn ready(State(env): State<Env>) -> Result<Response, Refusal> {
+    let read =
+        async { env.d1("DB")?.prepare("SELECT COUNT(*) AS sessions FROM session WHERE id = ''").run().await };
+    read.await.map_err(|error| directory_unavailable(&error))?;
+    Ok(ok())
+}

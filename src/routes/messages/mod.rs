@@ -1,0 +1,3 @@
+//! Messages of a session.
+
+pub mod send;

@@ -1,0 +1,51 @@
+//! `POST /api/v1/sessions`
+
+use axum::extract::State;
+use axum::response::Response;
+use gateway_domain::error::ApiError;
+use gateway_domain::ids;
+use gateway_domain::session::{CreateSessionInputBody, WASession};
+use gateway_session::call::Call;
+use http::StatusCode;
+use worker::Env;
+
+use super::{json, present};
+use crate::auth::{Allowed, Manage};
+use crate::configuration::{now, random};
+use crate::directory::{Directory, NewSession};
+use crate::error::Refusal;
+use crate::request::OptionalJson;
+use crate::session_object::SessionObject;
+
+/// Makes a session. It is `stopped`; with `start: true` pairing begins at once and it is `starting`.
+#[utoipa::path(post, path = "/api/v1/sessions", operation_id = "createSession", tag = "Sessions", security(("bearer" = []), ("apiKey" = [])),
+    request_body = CreateSessionInputBody,
+    responses((status = 201, body = WASession), (status = 400, body = ApiError), (status = 401, body = ApiError),
+              (status = 403, body = ApiError), (status = 503, body = ApiError)))]
+#[worker::send]
+pub async fn create(
+    State(env): State<Env>,
+    Allowed { principal, .. }: Allowed<Manage>,
+    OptionalJson(body): OptionalJson<CreateSessionInputBody>,
+) -> Result<Response, Refusal> {
+    body.validate()?;
+    let directory = Directory::of(&env, &principal.organization)?;
+    let id = ids::mint(now(), random());
+    let session = NewSession {
+        id: &id,
+        label: body.label.as_deref(),
+        auto_read: body.auto_read.unwrap_or(false),
+        presence_typing: body.presence_typing.unwrap_or(false),
+        rate_per_min: body.rate_per_min.unwrap_or(0),
+        rate_per_hour: body.rate_per_hour.unwrap_or(0),
+        region: body.region.as_deref(),
+        connected: body.start.unwrap_or(false),
+    };
+    let row = directory.insert_session(&session).await?;
+    let observed = if session.connected {
+        Some(SessionObject::of(&env, &principal, &row).call(Call::Start).await?)
+    } else {
+        None
+    };
+    json(StatusCode::CREATED, &present(&env, &principal, row, observed))
+}

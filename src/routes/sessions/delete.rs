@@ -1,0 +1,42 @@
+//! `DELETE /api/v1/sessions/{session}`
+
+use axum::extract::State;
+use gateway_domain::error::ApiError;
+use gateway_session::call::Call;
+use http::StatusCode;
+use worker::Env;
+
+use super::find;
+use crate::auth::{Allowed, Manage};
+use crate::directory::Directory;
+use crate::error::Refusal;
+use crate::request::SessionId;
+use crate::session_object::SessionObject;
+
+/// Deletes a session and everything stored for it, for good. A connected number is unlinked first.
+#[utoipa::path(delete, path = "/api/v1/sessions/{session}", operation_id = "deleteSession", tag = "Sessions", security(("bearer" = []), ("apiKey" = [])),
+    params(("session" = String, Path, description = "The session's id.")),
+    responses((status = 204, description = "It is gone."), (status = 401, body = ApiError),
+              (status = 403, body = ApiError), (status = 404, body = ApiError), (status = 503, body = ApiError)))]
+#[worker::send]
+pub async fn delete(
+    State(env): State<Env>,
+    Allowed { principal, .. }: Allowed<Manage>,
+    SessionId(id): SessionId,
+) -> Result<StatusCode, Refusal> {
+    let row = find(&env, &principal, &id).await?;
+    // The object first: if that fails the row is still there and the caller can try again.
+    if !row.was_never_started() {
+        match SessionObject::of(&env, &principal, &row).call::<()>(Call::Delete).await {
+            // Erased already by a delete that was cut off before the row went.
+            Ok(()) => {}
+            Err(Refusal(error)) if error == ApiError::not_found() => {}
+            Err(refusal) => return Err(refusal),
+        }
+    }
+    if Directory::of(&env, &principal.organization)?.delete_session(&id).await? {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(ApiError::not_found().into())
+    }
+}

@@ -1,0 +1,29 @@
+//! `GET /api/v1/sessions/{session}`
+
+use axum::extract::State;
+use axum::response::Response;
+use gateway_domain::error::ApiError;
+use gateway_domain::session::WASession;
+use http::StatusCode;
+use worker::Env;
+
+use super::{find, json, observe, present};
+use crate::auth::{Allowed, Manage};
+use crate::error::Refusal;
+use crate::request::SessionId;
+
+/// Shows a session as it is right now: the answer comes from the session's object.
+#[utoipa::path(get, path = "/api/v1/sessions/{session}", operation_id = "getSession", tag = "Sessions", security(("bearer" = []), ("apiKey" = [])),
+    params(("session" = String, Path, description = "The session's id.")),
+    responses((status = 200, body = WASession), (status = 401, body = ApiError), (status = 403, body = ApiError),
+              (status = 404, body = ApiError), (status = 503, body = ApiError)))]
+#[worker::send]
+pub async fn get(
+    State(env): State<Env>,
+    Allowed { principal, .. }: Allowed<Manage>,
+    SessionId(id): SessionId,
+) -> Result<Response, Refusal> {
+    let row = find(&env, &principal, &id).await?;
+    let observed = observe(&env, &principal, &row).await?;
+    json(StatusCode::OK, &present(&env, &principal, row, observed))
+}

@@ -1,0 +1,37 @@
+//! `GET /api/v1/sessions`
+
+use axum::extract::State;
+use axum::response::Response;
+use gateway_domain::error::ApiError;
+use gateway_domain::page::{self, List};
+use gateway_domain::session::WASession;
+use http::StatusCode;
+use worker::Env;
+
+use super::{json, present};
+use crate::auth::{Allowed, Manage};
+use crate::directory::Directory;
+use crate::error::Refusal;
+use crate::request::Query;
+
+/// Lists the organization's sessions in the order they were made, as they were last observed.
+#[utoipa::path(get, path = "/api/v1/sessions", operation_id = "listSessions", tag = "Sessions", security(("bearer" = []), ("apiKey" = [])),
+    params(("limit" = Option<u32>, Query, description = "1 to 200; 50 when absent."),
+           ("cursor" = Option<String>, Query, description = "The previous page's nextCursor.")),
+    responses((status = 200, body = List<WASession>), (status = 400, body = ApiError),
+              (status = 401, body = ApiError), (status = 403, body = ApiError)))]
+#[worker::send]
+pub async fn list(
+    State(env): State<Env>,
+    Allowed { principal, .. }: Allowed<Manage>,
+    query: Query,
+) -> Result<Response, Refusal> {
+    let limit = page::limit(query.get("limit"))?;
+    let after = query.get("cursor").map(page::read_cursor).transpose()?.unwrap_or_default();
+    let mut rows = Directory::of(&env, &principal.organization)?.sessions(&after, limit + 1).await?;
+    let more = rows.len() > limit as usize;
+    rows.truncate(limit as usize);
+    let next_cursor = rows.last().filter(|_| more).map(|row| page::cursor_after(&row.id));
+    let data = rows.into_iter().map(|row| present(&env, &principal, row, None)).collect::<Vec<_>>();
+    json(StatusCode::OK, &List { data, next_cursor })
+}

@@ -1,0 +1,27 @@
+//! `POST /api/v1/sessions/{session}:start`
+
+use axum::extract::State;
+use axum::response::Response;
+use gateway_domain::error::ApiError;
+use gateway_domain::session::WASession;
+use gateway_session::call::Call;
+use worker::Env;
+
+use super::command;
+use crate::auth::{Allowed, Manage};
+use crate::error::Refusal;
+use crate::request::SessionId;
+
+/// Connects a paired session, or begins pairing. Connected already: nothing changes.
+#[utoipa::path(post, path = "/api/v1/sessions/{session}/!start", operation_id = "startSession", tag = "Sessions", security(("bearer" = []), ("apiKey" = [])),
+    params(("session" = String, Path, description = "The session's id.")),
+    responses((status = 200, body = WASession), (status = 401, body = ApiError), (status = 403, body = ApiError),
+              (status = 404, body = ApiError), (status = 503, body = ApiError)))]
+#[worker::send]
+pub async fn start(
+    State(env): State<Env>,
+    Allowed { principal, .. }: Allowed<Manage>,
+    SessionId(id): SessionId,
+) -> Result<Response, Refusal> {
+    command(&env, &principal, &id, true, Call::Start).await
+}

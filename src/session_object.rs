@@ -1,0 +1,131 @@
+//! Calls into a session's object: typed, bounded in time, refused as the object refuses.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use futures::future::{Either, select};
+use gateway_domain::error::{ApiError, ErrorDetail};
+use gateway_session::call::{Call, Request as SessionRequest, Settings};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use worker::{Delay, Env, Method, Request, RequestInit, Response};
+
+use crate::auth::Principal;
+use crate::directory::SessionRow;
+use crate::error::{Refusal, internal};
+
+/// How long an object may take, beyond the waiting the call itself asks for.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// Between two tries of a call that may be repeated: an object that was just aborted answers again within this.
+const PAUSE: Duration = Duration::from_millis(400);
+
+/// A session's object, as one organization may call it.
+pub struct SessionObject<'a> {
+    env: &'a Env,
+    row: &'a SessionRow,
+    principal: &'a Principal,
+}
+
+impl<'a> SessionObject<'a> {
+    /// The object of a session that was found in the organization's directory.
+    pub fn of(env: &'a Env, principal: &'a Principal, row: &'a SessionRow) -> Self {
+        Self { env, row, principal }
+    }
+
+    /// Calls it and reads its answer.
+    ///
+    /// # Errors
+    /// What the object refuses; 503 when it can't be reached in time.
+    pub async fn call<T: DeserializeOwned>(&self, call: Call) -> Result<T, Refusal> {
+        let patience = PATIENCE + waiting(&call);
+        let mut response = self.reach(call, patience).await?;
+        let read = async { response.json::<T>().await };
+        read.await.map_err(|error| internal("a session's answer", &error))
+    }
+
+    /// Calls it and hands its answer on as it comes.
+    ///
+    /// # Errors
+    /// As [`SessionObject::call`].
+    pub async fn stream(&self, call: Call) -> Result<http::Response<Body>, Refusal> {
+        Ok(self.reach(call, PATIENCE).await?.into())
+    }
+
+    async fn reach(&self, call: Call, patience: Duration) -> Result<Response, Refusal> {
+        let mut tries = if may_repeat(&call) { 3 } else { 1 };
+        let body = self.body(call)?;
+        loop {
+            tries -= 1;
+            let attempt = std::pin::pin!(self.attempt(&body));
+            let failure = match select(attempt, Delay::from(patience)).await {
+                Either::Left((Ok(response), _)) => return refused(response).await,
+                Either::Left((Err(error), _)) => error.to_string(),
+                Either::Right(_) => {
+                    tries = 0;
+                    "no answer in time".to_owned()
+                }
+            };
+            worker::console_warn!("session {} can't be reached: {failure}", self.row.id);
+            if tries == 0 {
+                return Err(ApiError::unavailable("The session can't be reached right now.").into());
+            }
+            Delay::from(PAUSE).await;
+        }
+    }
+
+    async fn attempt(&self, body: &str) -> worker::Result<Response> {
+        let objects = self.env.durable_object("SESSIONS")?;
+        let stub = match self.row.region.as_deref() {
+            Some(region) => objects.get_by_name_with_location_hint(&self.row.id, region)?,
+            None => objects.get_by_name(&self.row.id)?,
+        };
+        let mut init = RequestInit::new();
+        init.with_method(Method::Post).with_body(Some(body.into()));
+        stub.fetch_with_request(Request::new_with_init("https://session/", &init)?).await
+    }
+
+    fn body(&self, call: Call) -> Result<String, Refusal> {
+        let request = SessionRequest {
+            organization: self.principal.organization.clone(),
+            session: self.row.id.clone(),
+            settings: Settings {
+                auto_read: self.row.auto_read(),
+                presence_typing: self.row.presence_typing(),
+            },
+            call,
+        };
+        serde_json::to_string(&request).map_err(|error| internal("a call", &error))
+    }
+}
+
+/// A send is never repeated by us; everything else may arrive twice.
+fn may_repeat(call: &Call) -> bool {
+    match call {
+        Call::Send(_) | Call::Delete | Call::Logout => false,
+        #[cfg(feature = "simulator")]
+        Call::Panic | Call::Crash(_) => false,
+        _ => true,
+    }
+}
+
+fn waiting(call: &Call) -> Duration {
+    match call {
+        Call::Events { wait, .. } => Duration::from_secs(u64::from(*wait)),
+        Call::Send(_) | Call::Logout | Call::Delete => Duration::from_secs(25),
+        _ => Duration::ZERO,
+    }
+}
+
+async fn refused(mut response: Response) -> Result<Response, Refusal> {
+    #[derive(Deserialize)]
+    struct Answer {
+        error: ErrorDetail,
+    }
+    if response.status_code() == 200 {
+        return Ok(response);
+    }
+    match response.json::<Answer>().await {
+        Ok(Answer { error }) => Err(Refusal(ApiError { error })),
+        Err(error) => Err(internal("a session's refusal", &error)),
+    }
+}
