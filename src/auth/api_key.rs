@@ -58,6 +58,5 @@ fn is_expired(expires_at: Option<&Value>) -> bool {
         Some(Value::String(at)) => js_sys::Date::parse(at),
         Some(_) => f64::NAN,
     };
-    // Not a number compares false: expired.
-    !(at > now() as f64)
+    at.is_nan() || at <= now() as f64
 }

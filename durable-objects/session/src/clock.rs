@@ -7,7 +7,11 @@ use gateway_domain::ids;
 use whatsapp_rust::wacore::time::{TimeProvider, set_time_provider};
 
 /// Epoch milliseconds.
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a date of this age, positive and whole")]
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a date of this age, positive and whole"
+)]
 pub fn now() -> u64 {
     js_sys::Date::now() as u64
 }

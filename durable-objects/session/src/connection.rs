@@ -67,10 +67,15 @@ impl Connection {
     pub async fn open(room: &Rc<Room>, epoch: u64) -> anyhow::Result<Rc<Self>> {
         clock::install();
         protocol_log::install();
-        let keystore = Keystore::open(room.keystore_sql()).map_err(|error| anyhow::Error::msg(error.to_string()))?;
+        let keystore =
+            Keystore::open(room.keystore_sql()).map_err(|error| anyhow::Error::msg(error.to_string()))?;
         let persistence = Arc::new(PersistenceManager::new(Arc::new(keystore)).await?);
         let line = Rc::new(Line::default());
-        let dialer = Dialer { address: room.whatsapp_address(), line: Rc::clone(&line), watch: Watch::new(room.state()) };
+        let dialer = Dialer {
+            address: room.whatsapp_address(),
+            line: Rc::clone(&line),
+            watch: Watch::new(room.state()),
+        };
         let mut builder = Client::builder()
             .with_runtime(ObjectRuntime)
             .with_persistence_manager(persistence)
@@ -104,7 +109,7 @@ impl Connection {
     pub fn identity(&self) -> Option<(String, Option<String>)> {
         let device = self.client.persistence_manager().get_device_snapshot();
         let phone = device.pn.as_ref()?.to_string();
-        Some((phone, device.lid.as_ref().map(|lid| lid.to_non_ad_string())))
+        Some((phone, device.lid.as_ref().map(whatsapp_rust::Jid::to_non_ad_string)))
     }
 
     /// Connects, and returns when the connection is over, with why.
@@ -156,7 +161,8 @@ impl Connection {
     /// Looks after the connection: `true` when it hangs and must be given up.
     pub fn is_beyond_hope(&self, now: u64) -> bool {
         if let Some(cut_at) = self.cut_at.get() {
-            return now.saturating_sub(cut_at) > u64::try_from(CLOSE_TIMEOUT.as_millis()).unwrap_or(0) + 5_000;
+            return now.saturating_sub(cut_at)
+                > u64::try_from(CLOSE_TIMEOUT.as_millis()).unwrap_or(0) + 5_000;
         }
         let silent_for = now.saturating_sub(self.line.last_sign_of_life().max(self.opened_at));
         let logging_in = !self.ready.get() && self.identity().is_some();
@@ -217,7 +223,11 @@ fn hear(room: &Rc<Room>, connection: &Rc<Connection>, event: &Event) {
             connection.ready.set(true);
             room.happen(Happening::Connected);
         }
-        Event::Messages(batch) => batch.messages.iter().for_each(|inbound| room.message_in(connection, inbound)),
+        Event::Messages(batch) => {
+            for inbound in batch.messages.iter() {
+                room.message_in(connection, inbound);
+            }
+        }
         Event::Receipt(receipt) => room.receipt_in(receipt),
         Event::ServerAck(ack) if ack.class.as_deref() == Some("message") => {
             let timestamp = ack.timestamp.and_then(|at| u64::try_from(at.timestamp_millis()).ok());
@@ -235,7 +245,8 @@ fn hear(room: &Rc<Room>, connection: &Rc<Connection>, event: &Event) {
         }),
         Event::TemporaryBan(ban) => {
             let lasts = u64::try_from(ban.expire.num_milliseconds()).ok();
-            connection.blame(Cause::TemporaryBan { expires_at: lasts.map(|ms| clock::now().saturating_add(ms)) });
+            connection
+                .blame(Cause::TemporaryBan { expires_at: lasts.map(|ms| clock::now().saturating_add(ms)) });
         }
         Event::ClientOutdated(_) => connection.blame(Cause::ClientOutdated),
         Event::ConnectFailure(failure) => connection.blame(match failure.reason {
@@ -248,7 +259,9 @@ fn hear(room: &Rc<Room>, connection: &Rc<Connection>, event: &Event) {
         // The library leaves these sockets open; nothing good comes from them any more.
         Event::StreamError(error) => match error.code.as_str() {
             "429" => connection.cut(Cause::RateLimited),
-            code if code.starts_with('5') => connection.cut(Cause::ServerError(format!("stream error {code}"))),
+            code if code.starts_with('5') => {
+                connection.cut(Cause::ServerError(format!("stream error {code}")));
+            }
             _ => {}
         },
         Event::Disconnected(lost) => connection.blame(Cause::Network(lost.reason.to_string())),

@@ -17,7 +17,9 @@ impl HttpClient for FetchHttp {
         let signal = aborter.signal();
         let exchange = std::pin::pin!(exchange(request, &signal));
         match futures::future::select(exchange, Delay::from(TIMEOUT)).await {
-            futures::future::Either::Left((response, _)) => response.map_err(|error| Error::msg(error.to_string())),
+            futures::future::Either::Left((response, _)) => {
+                response.map_err(|error| Error::msg(error.to_string()))
+            }
             futures::future::Either::Right(_) => {
                 aborter.abort();
                 Err(Error::msg("timed out"))

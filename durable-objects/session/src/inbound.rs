@@ -77,7 +77,11 @@ struct Addresses {
 
 fn addresses(jid: &Jid, alternative: Option<&Jid>) -> Addresses {
     let of = |server: Server| {
-        [Some(jid), alternative].into_iter().flatten().find(|jid| jid.server == server).map(Jid::to_non_ad_string)
+        [Some(jid), alternative]
+            .into_iter()
+            .flatten()
+            .find(|jid| jid.server == server)
+            .map(Jid::to_non_ad_string)
     };
     Addresses { phone: of(Server::Pn), lid: of(Server::Lid) }
 }
@@ -105,7 +109,10 @@ fn classify(content: &Message) -> Option<(&'static str, Option<MediaMeta>)> {
         return Some(("audio", media(&audio.mimetype, audio.file_length, None)));
     }
     if let Some(document) = content.document_message.as_option() {
-        return Some(("document", media(&document.mimetype, document.file_length, document.file_name.clone())));
+        return Some((
+            "document",
+            media(&document.mimetype, document.file_length, document.file_name.clone()),
+        ));
     }
     if let Some(sticker) = content.sticker_message.as_option() {
         return Some(("sticker", media(&sticker.mimetype, sticker.file_length, None)));
@@ -147,7 +154,8 @@ mod tests {
 
     #[test]
     fn a_text_becomes_a_message_event() {
-        let inbound = normalise(&text("hi"), &info("4915@s.whatsapp.net", "4915:3@s.whatsapp.net", false)).unwrap();
+        let inbound =
+            normalise(&text("hi"), &info("4915@s.whatsapp.net", "4915:3@s.whatsapp.net", false)).unwrap();
         assert_eq!((inbound.event, inbound.row.sender.as_str()), ("message", "4915@s.whatsapp.net"));
         assert_eq!((inbound.payload.body.as_deref(), inbound.payload.has_media), (Some("hi"), false));
     }
@@ -171,7 +179,10 @@ mod tests {
             ..Default::default()
         };
         let inbound = normalise(&wrapped, &info("4916@s.whatsapp.net", "4915@s.whatsapp.net", true)).unwrap();
-        assert_eq!((inbound.event, inbound.payload.body.as_deref()), ("message.from_me", Some("typed on the phone")));
+        assert_eq!(
+            (inbound.event, inbound.payload.body.as_deref()),
+            ("message.from_me", Some("typed on the phone"))
+        );
         assert_eq!(inbound.row.status.as_deref(), Some("sent"));
     }
 
@@ -184,15 +195,25 @@ mod tests {
             ..Default::default()
         };
         let message = Message { image_message: MessageField::some(image), ..Default::default() };
-        let inbound = normalise(&message, &info("4915@s.whatsapp.net", "4915@s.whatsapp.net", false)).unwrap();
-        assert_eq!((inbound.payload.r#type.as_str(), inbound.payload.body.as_deref()), ("image", Some("look")));
+        let inbound =
+            normalise(&message, &info("4915@s.whatsapp.net", "4915@s.whatsapp.net", false)).unwrap();
+        assert_eq!(
+            (inbound.payload.r#type.as_str(), inbound.payload.body.as_deref()),
+            ("image", Some("look"))
+        );
         assert_eq!(inbound.payload.media.size, Some(1234));
     }
 
     #[test]
     fn protocol_messages_are_nobodys_messages() {
-        let message = Message { protocol_message: MessageField::some(ProtocolMessage::default()), ..Default::default() };
+        let message = Message {
+            protocol_message: MessageField::some(ProtocolMessage::default()),
+            ..Default::default()
+        };
         assert!(normalise(&message, &info("4915@s.whatsapp.net", "4915@s.whatsapp.net", true)).is_none());
-        assert!(normalise(&Message::default(), &info("4915@s.whatsapp.net", "4915@s.whatsapp.net", false)).is_none());
+        assert!(
+            normalise(&Message::default(), &info("4915@s.whatsapp.net", "4915@s.whatsapp.net", false))
+                .is_none()
+        );
     }
 }

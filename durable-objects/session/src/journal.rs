@@ -156,7 +156,14 @@ impl<S: Sql> Journal<S> {
     ///
     /// # Errors
     /// When the database fails.
-    pub fn append(&self, id: &str, event: &str, epoch: u64, now: u64, payload: &str) -> Result<u64, SqlError> {
+    pub fn append(
+        &self,
+        id: &str,
+        event: &str,
+        epoch: u64,
+        now: u64,
+        payload: &str,
+    ) -> Result<u64, SqlError> {
         let rows = self.0.query(
             "INSERT INTO event (seq, id, type, epoch, timestamp, payload)
              SELECT COALESCE(MAX(seq), 0) + 1, ?1, ?2, ?3, ?4, ?5 FROM event RETURNING seq",
@@ -170,12 +177,19 @@ impl<S: Sql> Journal<S> {
     ///
     /// # Errors
     /// When the database fails or holds something else.
-    pub fn events(&self, record: &Record, after: u64, limit: u32, types: &[String]) -> Result<(Vec<Envelope>, u64), SqlError> {
+    pub fn events(
+        &self,
+        record: &Record,
+        after: u64,
+        limit: u32,
+        types: &[String],
+    ) -> Result<(Vec<Envelope>, u64), SqlError> {
         let mut bindings = vec![whole(after), limit.into()];
         let filter = if types.is_empty() {
             String::new()
         } else {
-            let places = (0..types.len()).map(|place| format!("?{}", place + 3)).collect::<Vec<_>>().join(", ");
+            let places =
+                (0..types.len()).map(|place| format!("?{}", place + 3)).collect::<Vec<_>>().join(", ");
             bindings.extend(types.iter().map(Value::from));
             format!("AND type IN ({places})")
         };
@@ -217,7 +231,10 @@ impl<S: Sql> Journal<S> {
     /// # Errors
     /// When the database fails.
     pub fn trim(&self, keep: u64) -> Result<(), SqlError> {
-        self.0.query("DELETE FROM event WHERE seq <= (SELECT MAX(seq) FROM event) - ?1", &[whole(keep.max(1))])?;
+        self.0.query(
+            "DELETE FROM event WHERE seq <= (SELECT MAX(seq) FROM event) - ?1",
+            &[whole(keep.max(1))],
+        )?;
         Ok(())
     }
 
@@ -269,7 +286,10 @@ impl<S: Sql> Journal<S> {
     /// # Errors
     /// When the database fails.
     pub fn set_timestamp(&self, id: &str, timestamp: u64) -> Result<(), SqlError> {
-        self.0.query("UPDATE message SET timestamp = ?2 WHERE id = ?1 AND from_me = 1", &[id.into(), whole(timestamp)])?;
+        self.0.query(
+            "UPDATE message SET timestamp = ?2 WHERE id = ?1 AND from_me = 1",
+            &[id.into(), whole(timestamp)],
+        )?;
         Ok(())
     }
 
@@ -306,7 +326,8 @@ fn envelope(record: &Record, row: &Row) -> Result<Envelope, SqlError> {
         timestamp: unsigned(row.integer(4)?),
         seq: unsigned(row.integer(0)?),
         epoch: unsigned(row.integer(3)?),
-        payload: serde_json::from_str(&row.text(5)?).map_err(|error| SqlError(format!("payload: {error}")))?,
+        payload: serde_json::from_str(&row.text(5)?)
+            .map_err(|error| SqlError(format!("payload: {error}")))?,
     })
 }
 
@@ -378,15 +399,21 @@ mod tests {
         let journal = journal();
         assert_eq!(journal.insert_message(&text("A")), Ok(true));
         assert_eq!(journal.insert_message(&text("A")), Ok(false));
-        assert_eq!(journal.insert_message(&MessageRow { sender: "2@s.whatsapp.net".into(), ..text("A") }), Ok(true));
+        assert_eq!(
+            journal.insert_message(&MessageRow { sender: "2@s.whatsapp.net".into(), ..text("A") }),
+            Ok(true)
+        );
     }
 
     #[test]
     fn a_status_never_goes_down_and_only_ours_have_one() {
         let journal = journal();
-        journal.insert_message(&MessageRow { from_me: true, status: Some("pending".into()), ..text("A") }).unwrap();
+        journal
+            .insert_message(&MessageRow { from_me: true, status: Some("pending".into()), ..text("A") })
+            .unwrap();
         journal.insert_message(&text("B")).unwrap();
-        let raise = |status: &str| journal.raise_status(&["A".into(), "B".into(), "C".into()], status).unwrap();
+        let raise =
+            |status: &str| journal.raise_status(&["A".into(), "B".into(), "C".into()], status).unwrap();
         assert_eq!(raise("sent"), ["A"]);
         assert_eq!(raise("failed"), Vec::<String>::new());
         assert_eq!(raise("read"), ["A"]);
@@ -402,7 +429,10 @@ mod tests {
         journal.set_timer("tick", 30).unwrap();
         journal.set_timer("retry", 10).unwrap();
         journal.set_timer("tick", 20).unwrap();
-        assert_eq!((journal.next_due(), journal.due(9), journal.due(20)), (Ok(Some(10)), Ok(vec![]), Ok(vec!["retry".into(), "tick".into()])));
+        assert_eq!(
+            (journal.next_due(), journal.due(9), journal.due(20)),
+            (Ok(Some(10)), Ok(vec![]), Ok(vec!["retry".into(), "tick".into()]))
+        );
         journal.clear_timer("retry").unwrap();
         assert_eq!(journal.next_due(), Ok(Some(20)));
     }

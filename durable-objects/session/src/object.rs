@@ -16,8 +16,8 @@ use gateway_domain::error::ApiError;
 use gateway_domain::lifecycle::{Happening, Status};
 use serde::Serialize;
 use worker::{
-    Delay, DurableObject, Env, Headers, Request, Response, Result, State, WebSocket, WebSocketIncomingMessage,
-    durable_object,
+    Delay, DurableObject, Env, Headers, Request, Response, Result, State, WebSocket,
+    WebSocketIncomingMessage, durable_object,
 };
 
 use crate::call::{Call, EventPage, Request as SessionRequest, Snapshot};
@@ -181,8 +181,10 @@ async fn logout(room: &Rc<Room>) -> core::result::Result<Snapshot, ApiError> {
 }
 
 fn unconfirmed(reason: &str, status: Status) -> ApiError {
-    ApiError::unavailable(format!("WhatsApp did not confirm the unlink: {reason}. The pairing is kept; try again."))
-        .with("status", status.name())
+    ApiError::unavailable(format!(
+        "WhatsApp did not confirm the unlink: {reason}. The pairing is kept; try again."
+    ))
+    .with("status", status.name())
 }
 
 async fn page(

@@ -125,12 +125,13 @@ impl Room {
         let configured = configured.or_else(|| Some("2.3000.1042742319".to_owned()));
         let configured = configured?;
         let mut parts = configured.split('.').map(str::parse::<u32>);
-        match (parts.next(), parts.next(), parts.next(), parts.next()) {
-            (Some(Ok(primary)), Some(Ok(secondary)), Some(Ok(tertiary)), None) => Some((primary, secondary, tertiary)),
-            _ => {
-                worker::console_error!("WHATSAPP_VERSION is not of the form 2.3000.1042742319; it is ignored");
-                None
-            }
+        if let (Some(Ok(primary)), Some(Ok(secondary)), Some(Ok(tertiary)), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        {
+            Some((primary, secondary, tertiary))
+        } else {
+            worker::console_error!("WHATSAPP_VERSION is not of the form 2.3000.1042742319; it is ignored");
+            None
         }
     }
 
@@ -207,7 +208,12 @@ impl Room {
     }
 
     /// Something happened that also changes the record or is told as an event of its own.
-    fn happen_with(self: &Rc<Self>, happening: Happening, touch: impl FnOnce(&mut Record), told: &[(&str, String)]) {
+    fn happen_with(
+        self: &Rc<Self>,
+        happening: Happening,
+        touch: impl FnOnce(&mut Record),
+        told: &[(&str, String)],
+    ) {
         if self.erased.get() {
             return;
         }
@@ -267,7 +273,8 @@ impl Room {
                 Effect::CancelRetry | Effect::Connect => self.journal.clear_timer(timer::RETRY)?,
                 Effect::EraseKeys => {
                     self.fence.raise();
-                    let keystore = Keystore::open(self.sql.clone()).map_err(|error| SqlError(error.to_string()))?;
+                    let keystore =
+                        Keystore::open(self.sql.clone()).map_err(|error| SqlError(error.to_string()))?;
                     keystore.erase().map_err(|error| SqlError(error.to_string()))?;
                 }
                 Effect::Disconnect => {}
@@ -501,12 +508,7 @@ impl Room {
     fn crash(&self, before_insert: bool) {
         use crate::call::CrashPoint;
         let wanted = if before_insert { CrashPoint::BeforeInsert } else { CrashPoint::AfterInsert };
-        if self.crash_point.get() == Some(wanted) {
-            #[allow(clippy::panic, reason = "the durability tests ask for it; simulator build only")]
-            {
-                panic!("crash point {wanted:?}");
-            }
-        }
+        assert_ne!(self.crash_point.get(), Some(wanted), "asked for by a durability test");
     }
 
     #[cfg(not(feature = "simulator"))]
@@ -539,7 +541,13 @@ impl Room {
             };
             self.journal.set_timestamp(id, timestamp)?;
             let payload = json(&crate::sending::from_me(&message, timestamp));
-            self.journal.append(&clock::event_id(), "message.from_me", self.epoch(), clock::now(), &payload)?;
+            self.journal.append(
+                &clock::event_id(),
+                "message.from_me",
+                self.epoch(),
+                clock::now(),
+                &payload,
+            )?;
             Ok(())
         });
         self.told(told);
@@ -562,7 +570,13 @@ impl Room {
                 status: status.to_owned(),
                 timestamp,
             });
-            self.journal.append(&clock::event_id(), "message.status", self.epoch(), clock::now(), &payload)?;
+            self.journal.append(
+                &clock::event_id(),
+                "message.status",
+                self.epoch(),
+                clock::now(),
+                &payload,
+            )?;
             Ok(())
         });
         self.told(told);

@@ -31,7 +31,9 @@ pub fn migrate(sql: &impl Sql) -> Result<(), SqlError> {
     let version = rows.first().map_or(Ok(0), |row| row.integer(0))?;
     let version = usize::try_from(version).unwrap_or(usize::MAX);
     if version > MIGRATIONS.len() {
-        return Err(SqlError(format!("the object's tables are of version {version}, newer than this gateway")));
+        return Err(SqlError(format!(
+            "the object's tables are of version {version}, newer than this gateway"
+        )));
     }
     if version == MIGRATIONS.len() {
         return Ok(());

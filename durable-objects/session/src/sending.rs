@@ -83,7 +83,8 @@ pub async fn send(room: &Rc<Room>, text: Text) -> Result<SendResult, ApiError> {
 fn cannot_send(status: Status) -> ApiError {
     let message = match status {
         Status::Starting | Status::Working => {
-            return ApiError::unavailable("The session is connecting; try again shortly.").with("status", status.name());
+            return ApiError::unavailable("The session is connecting; try again shortly.")
+                .with("status", status.name());
         }
         Status::ScanQrCode => "The session is not paired yet: scan its QR code first.",
         Status::Stopped => "The session is stopped: start it first.",
@@ -139,7 +140,6 @@ pub fn mark_read(room: &Rc<Room>, connection: &Rc<Connection>, info: &MessageInf
     let (chat, sender, id) = (info.source.chat.clone(), info.source.sender.clone(), info.id.clone());
     let sender = info.source.is_group.then_some(sender);
     wasm_bindgen_futures::spawn_local(async move {
-        let id = id.to_string();
         if let Err(error) = connection.client.mark_as_read(&chat, sender.as_ref(), &[id.as_str()]).await {
             worker::console_warn!("a read receipt could not be sent: {error}");
         }

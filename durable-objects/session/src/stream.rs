@@ -27,7 +27,11 @@ struct Reader {
 }
 
 /// The stream from a position, or from now on; `None` when the session is gone.
-pub fn events(room: Rc<Room>, after: Option<u64>, types: Vec<String>) -> impl Stream<Item = worker::Result<Vec<u8>>> {
+pub fn events(
+    room: Rc<Room>,
+    after: Option<u64>,
+    types: Vec<String>,
+) -> impl Stream<Item = worker::Result<Vec<u8>>> {
     let (position, opening) = opening(&room, after);
     let reader = Reader { room, types, position, ready: opening.into() };
     unfold(reader, |mut reader| async move {
@@ -39,9 +43,13 @@ pub fn events(room: Rc<Room>, after: Option<u64>, types: Vec<String>) -> impl St
 fn opening(room: &Room, after: Option<u64>) -> (u64, Vec<String>) {
     let newest = room.journal.last_seq().unwrap_or(0);
     let oldest = room.journal.first_seq().unwrap_or(0);
-    let connected = |position: u64| format!("retry: 2000\nevent: connected\ndata: {}\n\n", json!({"position": position}));
+    let connected =
+        |position: u64| format!("retry: 2000\nevent: connected\ndata: {}\n\n", json!({"position": position}));
     let reset = |position: u64, reason: &str| {
-        format!("event: reset\ndata: {}\n\n", json!({"reason": reason, "oldest": oldest, "position": position}))
+        format!(
+            "event: reset\ndata: {}\n\n",
+            json!({"reason": reason, "oldest": oldest, "position": position})
+        )
     };
     match after {
         None => (newest, vec![connected(newest)]),
@@ -62,7 +70,8 @@ async fn next(reader: &mut Reader) -> Option<String> {
         // Before reading: what is written in between must wake us.
         let woken = reader.room.listen();
         let record = reader.room.record().ok()?;
-        let (events, position) = reader.room.journal.events(&record, reader.position, BATCH, &reader.types).ok()?;
+        let (events, position) =
+            reader.room.journal.events(&record, reader.position, BATCH, &reader.types).ok()?;
         reader.position = position;
         if events.is_empty() {
             if let Either::Right(_) = select(woken, Delay::from(KEEPALIVE)).await {

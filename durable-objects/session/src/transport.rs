@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use js_sys::{ArrayBuffer, Uint8Array};
-use wasm_bindgen::prelude::*;
 use wasm_bindgen::JsCast;
+use wasm_bindgen::prelude::*;
 use whatsapp_rust::anyhow::{Error, Result};
 use whatsapp_rust::transport::{Transport, TransportEvent, TransportFactory};
 use whatsapp_rust::wacore::net::{DisconnectReason, WHATSAPP_WEB_ORIGIN};
@@ -70,7 +70,9 @@ pub struct Dialer {
 #[async_trait::async_trait(?Send)]
 impl TransportFactory for Dialer {
     #[allow(clippy::arc_with_non_send_sync, reason = "the trait asks for an Arc; there is one thread")]
-    async fn create_transport(&self) -> Result<(Arc<dyn Transport>, async_channel::Receiver<TransportEvent>)> {
+    async fn create_transport(
+        &self,
+    ) -> Result<(Arc<dyn Transport>, async_channel::Receiver<TransportEvent>)> {
         match self.open().await {
             Ok((socket, events)) => Ok((Arc::new(Handle(socket)), events)),
             Err(error) => {
@@ -90,9 +92,9 @@ impl Dialer {
         init.with_method(Method::Get).with_headers(headers);
         let response = Fetch::Request(Request::new_with_init(&self.address, &init)?).send().await?;
         let status = response.status_code();
-        let socket = response.websocket().ok_or_else(|| {
-            worker::Error::RustError(format!("the upgrade was answered with {status}"))
-        })?;
+        let socket = response
+            .websocket()
+            .ok_or_else(|| worker::Error::RustError(format!("the upgrade was answered with {status}")))?;
         let raw: web_sys::WebSocket = socket.as_ref().clone();
         raw.set_binary_type(web_sys::BinaryType::Arraybuffer);
         let (sender, events) = async_channel::bounded(FRAMES_WAITING);
@@ -143,7 +145,8 @@ impl Socket {
             let event: web_sys::CloseEvent = event.unchecked_into();
             close_line.failure.replace(Some(format!("closed by WhatsApp with code {}", event.code())));
             if let Some(socket) = weak.upgrade() {
-                socket.end(DisconnectReason::ServerClose { code: Some(event.code()), reason: event.reason() });
+                socket
+                    .end(DisconnectReason::ServerClose { code: Some(event.code()), reason: event.reason() });
             }
         })?;
 
@@ -208,7 +211,10 @@ impl Transport for Handle {
     async fn send(&self, data: Bytes) -> Result<()> {
         // Copied into JavaScript's memory: a view would be invalid once wasm memory grows.
         let frame = Uint8Array::from(data.as_ref());
-        self.0.raw.send_with_array_buffer(&frame.buffer()).map_err(|error| Error::msg(format!("send: {error:?}")))
+        self.0
+            .raw
+            .send_with_array_buffer(&frame.buffer())
+            .map_err(|error| Error::msg(format!("send: {error:?}")))
     }
 
     async fn disconnect(&self) {

@@ -40,15 +40,25 @@ impl Sql for WorkerdSql {
         let bound: Array = bindings.iter().map(to_js).collect();
         let storage: &Storage = self.0.as_ref().unchecked_ref();
         let failed = |error: JsValue| failed(&error);
-        let rows = storage.exec(statement, bound).map_err(failed)?.raw().map_err(failed)?.to_array().map_err(failed)?;
+        let rows = storage
+            .exec(statement, bound)
+            .map_err(failed)?
+            .raw()
+            .map_err(failed)?
+            .to_array()
+            .map_err(failed)?;
         rows.iter()
-            .map(|row| Array::from(&row).iter().map(|value| from_js(&value)).collect::<Result<_, _>>().map(Row))
+            .map(|row| {
+                Array::from(&row).iter().map(|value| from_js(&value)).collect::<Result<_, _>>().map(Row)
+            })
             .collect()
     }
 }
 
 fn failed(error: &JsValue) -> SqlError {
-    let message = error.dyn_ref::<js_sys::Error>().map_or_else(|| format!("{error:?}"), |error| String::from(error.message()));
+    let message = error
+        .dyn_ref::<js_sys::Error>()
+        .map_or_else(|| format!("{error:?}"), |error| String::from(error.message()));
     SqlError(message)
 }
 
