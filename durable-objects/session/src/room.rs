@@ -104,6 +104,7 @@ impl Room {
 
     /// Where WhatsApp is.
     #[cfg(not(feature = "simulator"))]
+    #[allow(clippy::unused_self, reason = "the simulator build's twin uses it")]
     pub fn whatsapp_address(&self) -> String {
         crate::connection::production_address()
     }
