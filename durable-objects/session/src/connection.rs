@@ -17,7 +17,7 @@ use whatsapp_rust::store::persistence_manager::PersistenceManager;
 use whatsapp_rust::types::events::{ConnectFailureReason, Event, EventHandler};
 use whatsapp_rust::wacore::iq::devices::RemoveCompanionDeviceSpec;
 use whatsapp_rust::wacore::net::WHATSAPP_WEB_WS_URL;
-use whatsapp_rust::{Client, anyhow};
+use whatsapp_rust::{Client, RawNodeLease, anyhow};
 use worker::Delay;
 
 use crate::guard::Watch;
@@ -28,8 +28,8 @@ use crate::runtime::ObjectRuntime;
 use crate::transport::{Dialer, Line};
 use crate::{clock, protocol_log};
 
-/// No frame for this long and the connection is dead, whatever the socket says. The client pings after 15 to
-/// 30 s of silence, so a living one always has a frame within that and a round trip.
+/// No stanza for this long and the connection is dead, whatever the socket says. The client pings after 15 to
+/// 30 s of silence, so a living one always has one within that and a round trip.
 const SILENCE_MS: u64 = 40_000;
 /// From the first frame to ready; app-state sync and the offline queue included.
 const LOGIN_MS: u64 = 60_000;
@@ -56,10 +56,12 @@ pub struct Connection {
     /// The socket, as we see it.
     pub line: Rc<Line>,
     opened_at: u64,
+    heard_at: Cell<u64>,
     ready: Cell<bool>,
     cut_at: Cell<Option<u64>>,
     cause: RefCell<Option<Cause>>,
     acks: RefCell<HashMap<String, oneshot::Sender<Ack>>>,
+    _every_stanza: RawNodeLease,
 }
 
 impl Connection {
@@ -89,15 +91,18 @@ impl Connection {
         }
         let client = builder.build().await?.into_client();
         client.enable_auto_reconnect.store(false, Ordering::Relaxed);
+        let every_stanza = client.acquire_raw_node_forwarding();
         let connection = Rc::new(Self {
             epoch,
             client,
             line,
             opened_at: clock::now(),
+            heard_at: Cell::new(clock::now()),
             ready: Cell::new(false),
             cut_at: Cell::new(None),
             cause: RefCell::default(),
             acks: RefCell::default(),
+            _every_stanza: every_stanza,
         });
         let listener = Listener { room: Rc::downgrade(room), connection: Rc::downgrade(&connection) };
         #[allow(clippy::arc_with_non_send_sync, reason = "the library asks for an Arc; there is one thread")]
@@ -124,7 +129,8 @@ impl Connection {
 
     fn conclude(&self, failure: Option<String>) -> Cause {
         match (failure, self.line.failure()) {
-            (None, _) => Cause::RestartRequired,
+            // It left by itself and said nothing: its keepalive found the socket dead.
+            (None, _) => Cause::Stalled,
             (Some(_), Some(broken)) if self.line.frames() == 0 => Cause::Network(broken),
             (Some(reason), _) => Cause::HandshakeFailed(reason),
         }
@@ -164,7 +170,7 @@ impl Connection {
             return now.saturating_sub(cut_at)
                 > u64::try_from(CLOSE_TIMEOUT.as_millis()).unwrap_or(0) + 5_000;
         }
-        let silent_for = now.saturating_sub(self.line.last_sign_of_life().max(self.opened_at));
+        let silent_for = now.saturating_sub(self.heard_at.get());
         let logging_in = !self.ready.get() && self.identity().is_some();
         if silent_for > SILENCE_MS || (logging_in && now.saturating_sub(self.opened_at) > LOGIN_MS) {
             self.cut(Cause::Stalled);
@@ -217,6 +223,15 @@ impl EventHandler for Listener {
 /// What an event of the library means for the session.
 fn hear(room: &Rc<Room>, connection: &Rc<Connection>, event: &Event) {
     match event {
+        Event::RawNode(stanza) => {
+            connection.heard_at.set(clock::now());
+            let stanza = stanza.get();
+            if stanza.tag == "stream:error"
+                && stanza.get_attr("code").is_some_and(|code| code.as_str() == "515")
+            {
+                connection.blame(Cause::RestartRequired);
+            }
+        }
         Event::PairingQrCode(qr) => room.qr_shown(&qr.code, qr.timeout),
         Event::PairSuccess(pair) => room.paired(connection, pair),
         Event::Connected(_) => {

@@ -7,20 +7,21 @@ use worker::{State, web_sys};
 
 #[wasm_bindgen(module = "/src/guard.js")]
 extern "C" {
-    #[wasm_bindgen(js_name = nextGeneration)]
-    fn next_generation();
-    #[wasm_bindgen]
-    fn watch(socket: &web_sys::WebSocket, context: &JsValue) -> JsValue;
-    #[wasm_bindgen]
-    fn unwatch(timer: &JsValue);
+    // `catch`: an exception through an import that does not catch would itself reset the wasm instance.
+    #[wasm_bindgen(catch, js_name = nextGeneration)]
+    fn next_generation() -> Result<(), JsValue>;
+    #[wasm_bindgen(catch)]
+    fn watch(socket: &web_sys::WebSocket, context: &JsValue) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(catch)]
+    fn unwatch(timer: &JsValue) -> Result<(), JsValue>;
 }
 
 /// Marks the beginning of a wasm instance and, by the panic hook, its end. Call it from `#[event(start)]`.
 pub fn install() {
-    next_generation();
+    let _counts_only = next_generation();
     let before = panic::take_hook();
     panic::set_hook(Box::new(move |panic| {
-        next_generation();
+        let _counts_only = next_generation();
         before(panic);
     }));
 }
@@ -37,7 +38,7 @@ impl Watch {
 
     /// Watches over a socket until the answer is dropped.
     pub fn over(&self, socket: &web_sys::WebSocket) -> Watched {
-        Watched(watch(socket, &self.0))
+        Watched(watch(socket, &self.0).unwrap_or(JsValue::NULL))
     }
 }
 
@@ -46,6 +47,6 @@ pub struct Watched(JsValue);
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        unwatch(&self.0);
+        let _gone_already = unwatch(&self.0);
     }
 }

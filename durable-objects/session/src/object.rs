@@ -121,7 +121,10 @@ async fn answer(room: &Rc<Room>, call: Call) -> core::result::Result<Response, A
             if let Some(qr) = room.qr() {
                 return reply(&qr);
             }
-            room.happen(Happening::Start);
+            // Asking again and again must not outrun the backoff of a connection that fails.
+            if !room.status().is_live() {
+                room.happen(Happening::Start);
+            }
             Err(ApiError::not_found())
         }
         Call::Send(text) => reply(&sending::send(room, text).await?),

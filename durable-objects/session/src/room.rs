@@ -372,13 +372,24 @@ impl Room {
         for name in due {
             match name.as_str() {
                 timer::TICK => self.tick(),
-                timer::RETRY => self.happen(Happening::RetryDue),
+                timer::RETRY => {
+                    self.happen(Happening::RetryDue);
+                    self.forget_served_retry();
+                }
                 timer::PROJECTION => projection::project(self).await,
                 unknown => {
                     worker::console_warn!("a timer nobody knows: {unknown}");
                     let _kept_for_later = self.journal.clear_timer(unknown);
                 }
             }
+        }
+    }
+
+    /// The timer was pushed ahead before the work; a retry nobody waits for any more must not come back.
+    fn forget_served_retry(&self) {
+        let waits = self.record.borrow().as_ref().is_some_and(|record| record.lifecycle.retry_at().is_some());
+        if !waits && let Err(error) = self.journal.clear_timer(timer::RETRY) {
+            worker::console_error!("timer: {error}");
         }
     }
 
@@ -415,7 +426,9 @@ impl Room {
     /// Sets the one physical alarm to the earliest timer.
     pub fn arm(self: &Rc<Self>) {
         let Ok(Some(due)) = self.journal.next_due() else { return };
-        if self.armed.get().is_some_and(|armed| armed <= due) {
+        // One armed in the past has been lost, or is about to fire and will arm the next itself.
+        let now = clock::now();
+        if self.armed.get().is_some_and(|armed| armed <= due && armed > now) {
             return;
         }
         self.armed.set(Some(due));
@@ -610,6 +623,8 @@ impl Room {
             connection.close().await;
         }
         self.erased.set(true);
+        // A connection that is just being opened finds no epoch of its own any more and gives up.
+        self.record.take();
         self.fence.raise();
         self.wake.notify(usize::MAX);
         let storage = self.state.storage();

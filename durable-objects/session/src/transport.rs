@@ -17,7 +17,7 @@ use whatsapp_rust::transport::{Transport, TransportEvent, TransportFactory};
 use whatsapp_rust::wacore::net::{DisconnectReason, WHATSAPP_WEB_ORIGIN};
 use worker::{Fetch, Headers, Method, Request, RequestInit, web_sys};
 
-use crate::{clock, guard};
+use crate::guard;
 
 /// How many frames may wait for the client: it reads as fast as it can, so more means it has died.
 const FRAMES_WAITING: usize = 4_096;
@@ -26,18 +26,11 @@ const FRAMES_WAITING: usize = 4_096;
 #[derive(Default)]
 pub struct Line {
     socket: RefCell<Option<Rc<Socket>>>,
-    last_frame_at: Cell<u64>,
-    opened_at: Cell<u64>,
     frames: Cell<u64>,
     failure: RefCell<Option<String>>,
 }
 
 impl Line {
-    /// When the last frame came, or the socket was opened; 0 before.
-    pub fn last_sign_of_life(&self) -> u64 {
-        self.last_frame_at.get().max(self.opened_at.get())
-    }
-
     /// How many frames came.
     pub fn frames(&self) -> u64 {
         self.frames.get()
@@ -99,7 +92,6 @@ impl Dialer {
         raw.set_binary_type(web_sys::BinaryType::Arraybuffer);
         let (sender, events) = async_channel::bounded(FRAMES_WAITING);
         let socket = Socket::listen(raw, sender, &self.line, &self.watch)?;
-        self.line.opened_at.set(clock::now());
         self.line.socket.replace(Some(Rc::clone(&socket)));
         Ok((socket, events))
     }
@@ -129,7 +121,6 @@ impl Socket {
         socket.on("message", move |event| {
             let data = event.unchecked_into::<web_sys::MessageEvent>().data();
             let Some(buffer) = data.dyn_ref::<ArrayBuffer>() else { return };
-            message_line.last_frame_at.set(clock::now());
             message_line.frames.set(message_line.frames.get() + 1);
             let frame = Bytes::from(Uint8Array::new(buffer).to_vec());
             if let Some(socket) = weak.upgrade()
