@@ -8,7 +8,8 @@ use worker::{D1Type, Env};
 
 use super::Principal;
 use crate::configuration::now;
-use crate::error::{Refusal, directory_unavailable};
+use crate::directory::asking;
+use crate::error::Refusal;
 
 #[derive(Deserialize)]
 struct Row {
@@ -27,14 +28,11 @@ pub async fn authenticate(env: &Env, key: &str) -> Result<Principal, Refusal> {
         return Err(ApiError::unauthorized().into());
     }
     let hash = hash(key);
-    let row = async {
-        env.d1("DB")?
-            .prepare("SELECT reference_id, permissions, enabled, expires_at FROM apikey WHERE key = ?1")
-            .bind_refs(&D1Type::Text(&hash))?
-            .first::<Row>(None)
-            .await
-    };
-    let row = row.await.map_err(|error| directory_unavailable(&error))?;
+    let statement = "SELECT reference_id, permissions, enabled, expires_at FROM apikey WHERE key = ?1";
+    let row = asking(true, || async {
+        env.d1("DB")?.prepare(statement).bind_refs(&D1Type::Text(&hash))?.first::<Row>(None).await
+    });
+    let row = row.await?;
     let Some(row) = row.filter(is_valid) else { return Err(ApiError::unauthorized().into()) };
     Ok(Principal { organization: row.reference_id, capabilities: granted(row.permissions.as_deref()) })
 }

@@ -5,8 +5,11 @@
 
 mod sessions;
 
+use std::future::Future;
+use std::time::Duration;
+
 pub use sessions::{Changes, NewSession, SessionRow};
-use worker::{D1Database, Env};
+use worker::{D1Database, Delay, Env};
 
 use crate::error::{Refusal, directory_unavailable};
 
@@ -24,5 +27,26 @@ impl Directory {
     pub fn of(env: &Env, organization: &str) -> Result<Self, Refusal> {
         let database = env.d1("DB").map_err(|error| directory_unavailable(&error))?;
         Ok(Self { database, organization: organization.to_owned() })
+    }
+}
+
+/// Asks the directory, again after a short pause when it fails for a passing reason. D1 reports a lost connection
+/// and a locked file as errors; a statement is repeated only if `repeatable`, or if it was certainly not run.
+pub async fn asking<T, F: Future<Output = worker::Result<T>>>(
+    repeatable: bool,
+    mut ask: impl FnMut() -> F,
+) -> Result<T, Refusal> {
+    let mut pauses = [50, 200, 500].into_iter();
+    loop {
+        let error = match ask().await {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        let text = error.to_string();
+        let not_run = text.contains("SQLITE_BUSY") || text.contains("database is locked");
+        match pauses.next() {
+            Some(pause) if repeatable || not_run => Delay::from(Duration::from_millis(pause)).await,
+            _ => return Err(directory_unavailable(&text)),
+        }
     }
 }

@@ -4,7 +4,7 @@ use gateway_domain::lifecycle::{Status, StatusReason};
 use serde::Deserialize;
 use wasm_bindgen::JsValue;
 
-use super::Directory;
+use super::{Directory, asking};
 use crate::configuration::now;
 use crate::error::{Refusal, directory_unavailable};
 
@@ -115,15 +115,9 @@ impl Directory {
         let statement = format!(
             "SELECT {COLUMNS} FROM session WHERE organization_id = ?1 AND id > ?2 ORDER BY id LIMIT ?3"
         );
-        let rows = async {
-            let bound = self.database.prepare(statement).bind(&[
-                self.organization.as_str().into(),
-                after.into(),
-                limit.into(),
-            ])?;
-            bound.all().await?.results::<SessionRow>()
-        };
-        rows.await.map_err(|error| directory_unavailable(&error))
+        let bindings = [self.organization.as_str().into(), after.into(), limit.into()];
+        asking(true, || async { self.database.prepare(&statement).bind(&bindings)?.all().await?.results() })
+            .await
     }
 
     /// Changes what the owner decides.
@@ -168,8 +162,9 @@ impl Directory {
     }
 
     async fn first(&self, statement: &str, bindings: &[JsValue]) -> Result<Option<SessionRow>, Refusal> {
-        let row = async { self.database.prepare(statement).bind(bindings)?.first::<SessionRow>(None).await };
-        row.await.map_err(|error| directory_unavailable(&error))
+        let repeatable = !statement.starts_with("INSERT") && !statement.starts_with("DELETE");
+        asking(repeatable, || async { self.database.prepare(statement).bind(bindings)?.first(None).await })
+            .await
     }
 }
 

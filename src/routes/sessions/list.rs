@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::response::Response;
 use gateway_domain::error::ApiError;
+use gateway_domain::ids;
 use gateway_domain::page::{self, List};
 use gateway_domain::session::WASession;
 use http::StatusCode;
@@ -27,11 +28,20 @@ pub async fn list(
     query: Query,
 ) -> Result<Response, Refusal> {
     let limit = page::limit(query.get("limit"))?;
-    let after = query.get("cursor").map(page::read_cursor).transpose()?.unwrap_or_default();
+    let after = query.get("cursor").map(last_of_page).transpose()?.unwrap_or_default();
     let mut rows = Directory::of(&env, &principal.organization)?.sessions(&after, limit + 1).await?;
     let more = rows.len() > limit as usize;
     rows.truncate(limit as usize);
     let next_cursor = rows.last().filter(|_| more).map(|row| page::cursor_after(&row.id));
     let data = rows.into_iter().map(|row| present(&env, &principal, row, None)).collect::<Vec<_>>();
     json(StatusCode::OK, &List { data, next_cursor })
+}
+
+/// The session a cursor stands after: its key is a session's id, or it is not one of ours.
+fn last_of_page(cursor: &str) -> Result<String, ApiError> {
+    let key = page::read_cursor(cursor)?;
+    match ids::parse(&key) {
+        Some(id) if id == key => Ok(id),
+        _ => Err(ApiError::validation("cursor", "Not a cursor this list gave out.")),
+    }
 }
