@@ -9,7 +9,7 @@ import { Failure } from "./failure.ts";
 import { answers } from "./http.ts";
 import { processesOfGroup } from "./process-table.ts";
 import { end, type Started, start } from "./processes.ts";
-import { type Build, bundle } from "./wasm-build.ts";
+import { type Build, bundleToServe } from "./wasm-build.ts";
 import { wrangler } from "./wrangler.ts";
 
 const START_TIMEOUT_MS = 60_000;
@@ -81,7 +81,7 @@ async function startWrangler(options: GatewayOptions, again: boolean): Promise<S
   const vars = Object.entries(options.vars).flatMap(([name, value]) => ["--var", `${name}:${value}`]);
   const args = [
     "dev",
-    bundle(options.build),
+    await bundleToServe(options.build, options.state),
     "--ip=127.0.0.1",
     `--port=${options.port}`,
     "--inspector-port=0",

@@ -1,6 +1,7 @@
 // The Worker as WebAssembly, in its two builds. Each lies in build/NAME beside a stamp of what it was built from.
 
 import { existsSync } from "node:fs";
+import { copyFile, mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { contentHash, hasStamp, writeStamp } from "./content-stamp.ts";
 import { buildDir, logDir, root } from "./layout.ts";
@@ -32,13 +33,28 @@ const INPUTS = [
   ".cargo",
   "src",
   "domain",
-  "durable-objects",
-  "console",
+  "durable-objects/sql",
+  "durable-objects/session/Cargo.toml",
+  "durable-objects/session/src",
 ];
 
 /** The bundle that wrangler is given. */
 export function bundle(build: Build): string {
   return join(buildDir, build, "index.js");
+}
+
+/**
+ * A copy of the bundle in the state folder, to be served: wrangler watches what it serves, and a build that is made
+ * anew under a running gateway would take it down.
+ */
+export async function bundleToServe(build: Build, state: string): Promise<string> {
+  const served = join(state, "served");
+  await rm(served, { recursive: true, force: true });
+  await mkdir(served, { recursive: true });
+  for (const file of ["index.js", "index_bg.wasm"]) {
+    await copyFile(join(buildDir, build, file), join(served, file));
+  }
+  return join(served, "index.js");
 }
 
 /** Builds unless nothing changed. */

@@ -99,7 +99,7 @@ class Gateway {
 
   /** Where its requests wanted to go. */
   async wanted(): Promise<string[]> {
-    const wayOut = await this.#runtime.getWorker("way-out");
+    const wayOut = (await this.#runtime.getWorker("way-out")) as unknown as { fetch: typeof fetch };
     return (await (await wayOut.fetch("http://way-out/wanted")).json()) as string[];
   }
 

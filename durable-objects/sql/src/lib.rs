@@ -1,7 +1,7 @@
 //! One small trait over an object's SQLite.
 //!
-//! Every statement of an object goes through [`Sql`], so that the very same text runs in workerd
-//! ([`workerd`]) and in native tests ([`native`]). A call is synchronous: what is written between two
+//! Every statement of an object goes through [`Sql`], so that the very same text runs in workerd (`workerd.rs`)
+//! and in native tests (`native.rs`). A call is synchronous: what is written between two
 //! awaits is one atomic, durable write of the object (Cloudflare, "SQLite storage API").
 
 use std::fmt;

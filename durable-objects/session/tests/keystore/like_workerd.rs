@@ -7,12 +7,14 @@ use std::sync::{Arc, Mutex};
 use gateway_sql::native::NativeSql;
 use gateway_sql::{Row, Sql, SqlError, Value};
 
+use crate::recorded::Recorded;
+
 /// Clones share the database.
 #[derive(Clone)]
 pub struct LikeWorkerd(Arc<Shared>);
 
 struct Shared {
-    sqlite: NativeSql,
+    sqlite: Recorded,
     journal: Mutex<Vec<(String, Vec<Value>)>>,
     budget: AtomicUsize,
 }
@@ -23,6 +25,15 @@ impl LikeWorkerd {
     }
 
     pub fn over(sqlite: NativeSql) -> Self {
+        Self::with(Recorded::unrecorded(sqlite))
+    }
+
+    /// One that the comparison with workerd gets to see.
+    pub fn recorded(name: &str) -> Self {
+        Self::with(Recorded::in_memory(name))
+    }
+
+    fn with(sqlite: Recorded) -> Self {
         Self(Arc::new(Shared { sqlite, journal: Mutex::default(), budget: AtomicUsize::new(usize::MAX) }))
     }
 
@@ -45,7 +56,7 @@ impl LikeWorkerd {
     pub fn schema(&self, kind: &str) -> Vec<(String, String)> {
         let statement =
             "SELECT name, sql FROM sqlite_master WHERE type = ? AND sql IS NOT NULL ORDER BY name";
-        let rows = self.0.sqlite.query(statement, &[kind.into()]).unwrap();
+        let rows = self.0.sqlite.aside().query(statement, &[kind.into()]).unwrap();
         rows.iter().map(|row| (row.text(0).unwrap(), row.text(1).unwrap())).collect()
     }
 
@@ -56,7 +67,7 @@ impl LikeWorkerd {
     }
 
     pub fn number(&self, statement: &str) -> i64 {
-        self.0.sqlite.query(statement, &[]).unwrap()[0].integer(0).unwrap()
+        self.0.sqlite.aside().query(statement, &[]).unwrap()[0].integer(0).unwrap()
     }
 }
 

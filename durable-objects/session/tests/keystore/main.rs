@@ -7,23 +7,24 @@ mod contract;
 mod differential;
 mod like_workerd;
 mod opening;
+mod recorded;
 
 use gateway_session::keystore::Keystore;
-use gateway_sql::native::NativeSql;
 use like_workerd::LikeWorkerd;
+use recorded::Recorded;
 use whatsapp_rust::wacore::store::InMemoryBackend;
 
-fn of_the_library() -> InMemoryBackend {
+fn of_the_library(_promise: &str) -> InMemoryBackend {
     clock::install();
     InMemoryBackend::new()
 }
 
-fn over_sqlite() -> Keystore<NativeSql> {
+fn over_sqlite(promise: &str) -> Keystore<Recorded> {
     clock::install();
-    Keystore::open(NativeSql::in_memory().unwrap()).unwrap()
+    Keystore::open(Recorded::in_memory(promise)).unwrap()
 }
 
-fn over_durable_object() -> Keystore<LikeWorkerd> {
+fn over_durable_object(_promise: &str) -> Keystore<LikeWorkerd> {
     clock::install();
     Keystore::open(LikeWorkerd::new()).unwrap()
 }
@@ -33,7 +34,8 @@ macro_rules! each_on {
         $( mod $room { $(
             #[tokio::test]
             async fn $promise() {
-                crate::contract::$room::$promise(&$store()).await;
+                let name = concat!(stringify!($room), ".", stringify!($promise));
+                crate::contract::$room::$promise(&$store(name)).await;
             }
         )* } )*
     };

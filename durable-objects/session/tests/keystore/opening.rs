@@ -120,7 +120,7 @@ async fn a_migration_that_breaks_off_anywhere_is_finished_by_the_next_opening() 
 
 #[tokio::test]
 async fn a_migration_that_is_repeated_over_data_keeps_it() {
-    let sql = LikeWorkerd::new();
+    let sql = LikeWorkerd::recorded("opening.a_migration_that_is_repeated_over_data_keeps_it");
     fill(&open(&sql)).await;
     sql.query("DELETE FROM keystore_schema", &[]).unwrap();
     let store = open(&sql);
@@ -142,7 +142,7 @@ async fn a_newer_keystore_is_refused_and_left_alone() {
 
 #[tokio::test]
 async fn erasing_leaves_no_row_anywhere_and_the_keystore_usable() {
-    let sql = LikeWorkerd::new();
+    let sql = LikeWorkerd::recorded("opening.erasing_leaves_no_row_anywhere_and_the_keystore_usable");
     let store = open(&sql);
     fill(&store).await;
     let tables = sql.rows();
@@ -168,6 +168,33 @@ async fn an_erase_that_breaks_off_still_says_paired_and_can_be_repeated() {
     assert!(store.is_paired().unwrap());
     store.erase().unwrap();
     assert!(!store.is_paired().unwrap());
+}
+
+#[tokio::test]
+async fn the_tables_refuse_what_is_not_of_their_kind() {
+    let sql = LikeWorkerd::recorded("opening.the_tables_refuse_what_is_not_of_their_kind");
+    fill(&open(&sql)).await;
+    for statement in [
+        "INSERT INTO key_device (id, record) VALUES (2, x'00')",
+        "INSERT INTO key_session (address, record) VALUES ('b@lid', 'text')",
+        "INSERT INTO key_session (address, record) VALUES (NULL, x'00')",
+        "INSERT INTO key_session (address, record) VALUES (x'00', x'00')",
+        "INSERT INTO key_prekey (id, record, uploaded) VALUES (2, x'00', 0.5)",
+        "INSERT INTO key_prekey (id, record, uploaded) VALUES (2, x'00', NULL)",
+        "INSERT INTO key_identity (address, key) VALUES ('a@lid', x'00')",
+        "UPDATE key_message_secret SET expires_at = 'never'",
+        "SELECT unknown FROM key_identity",
+    ] {
+        sql.query(statement, &[]).unwrap_err();
+    }
+    // A batch is stored whole or not at all.
+    let batch = "INSERT INTO key_identity (address, key) VALUES (?, ?), (?, ?)";
+    let bindings = ["b@lid".into(), b"key".as_slice().into(), "c@lid".into(), Value::Null];
+    sql.query(batch, &bindings).unwrap_err();
+    for (table, _) in sql.rows() {
+        let rows = sql.query(&format!("SELECT * FROM {table}"), &[]).unwrap();
+        assert_eq!(rows.len(), 1, "{table}");
+    }
 }
 
 #[tokio::test]
