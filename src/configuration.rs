@@ -30,3 +30,9 @@ pub fn variable(env: &Env, name: &str) -> Option<String> {
 pub fn gateway_id(env: &Env, region: Option<&str>) -> String {
     variable(env, "GATEWAY_ID").unwrap_or_else(|| format!("gw-{}", region.unwrap_or("auto")))
 }
+
+/// A number of seconds, as milliseconds; `otherwise` when it is not set or not a number.
+pub fn seconds(env: &Env, name: &str, otherwise: u64) -> u64 {
+    let configured = variable(env, name).and_then(|text| text.parse::<u64>().ok());
+    configured.unwrap_or(otherwise).saturating_mul(1_000)
+}

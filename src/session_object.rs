@@ -10,7 +10,6 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use worker::{Delay, Env, Method, Request, RequestInit, Response};
 
-use crate::auth::Principal;
 use crate::directory::SessionRow;
 use crate::error::{Refusal, internal};
 
@@ -19,17 +18,16 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// Between two tries of a call that may be repeated: an object that was just aborted answers again within this.
 const PAUSE: Duration = Duration::from_millis(400);
 
-/// A session's object, as one organization may call it.
+/// A session's object. Who may call it was settled by who could find its row.
 pub struct SessionObject<'a> {
     env: &'a Env,
     row: &'a SessionRow,
-    principal: &'a Principal,
 }
 
 impl<'a> SessionObject<'a> {
-    /// The object of a session that was found in the organization's directory.
-    pub fn of(env: &'a Env, principal: &'a Principal, row: &'a SessionRow) -> Self {
-        Self { env, row, principal }
+    /// The object of a session that was found in the caller's directory.
+    pub fn of(env: &'a Env, row: &'a SessionRow) -> Self {
+        Self { env, row }
     }
 
     /// Calls it and reads its answer.
@@ -86,7 +84,7 @@ impl<'a> SessionObject<'a> {
 
     fn body(&self, call: Call) -> Result<String, Refusal> {
         let request = SessionRequest {
-            organization: self.principal.organization.clone(),
+            organization: self.row.organization_id.clone(),
             session: self.row.id.clone(),
             settings: Settings {
                 auto_read: self.row.auto_read(),

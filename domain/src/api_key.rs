@@ -18,6 +18,9 @@ pub enum Capability {
 }
 
 impl Capability {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Read, Self::Send, Self::Manage, Self::Events];
+
     /// The capability's name in a key's permissions and in `operations.json`.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -51,7 +54,7 @@ pub fn granted(permissions: Option<&str>) -> Vec<Capability> {
     let Some(Ok(permissions)) = permissions.map(serde_json::from_str::<Permissions>) else {
         return Vec::new();
     };
-    [Capability::Read, Capability::Send, Capability::Manage, Capability::Events]
+    Capability::ALL
         .into_iter()
         .filter(|capability| permissions.gateway.iter().any(|name| name == capability.name()))
         .collect()

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use worker::{D1Type, Env};
 
-use super::Principal;
+use super::{Caller, Principal};
 use crate::configuration::now;
 use crate::directory::asking;
 use crate::error::Refusal;
@@ -34,7 +34,11 @@ pub async fn authenticate(env: &Env, key: &str) -> Result<Principal, Refusal> {
     });
     let row = row.await?;
     let Some(row) = row.filter(is_valid) else { return Err(ApiError::unauthorized().into()) };
-    Ok(Principal { organization: row.reference_id, capabilities: granted(row.permissions.as_deref()) })
+    Ok(Principal {
+        organization: row.reference_id,
+        caller: Caller::Key,
+        capabilities: granted(row.permissions.as_deref()),
+    })
 }
 
 fn is_valid(row: &Row) -> bool {

@@ -1,15 +1,19 @@
 //! Who calls, and what they may do.
 //!
 //! A handler names the capability it needs in its arguments, `Allowed<Manage>`; it can't be called without it.
-//! This version accepts API keys; login JWTs come with their own issue.
+//! Two acceptors: login JWTs of people ([`login`]) and API keys ([`api_key`]), told apart by their shape.
 
 mod api_key;
+mod jwks;
+pub mod login;
+mod signature;
 
 use std::marker::PhantomData;
 
 use axum::extract::FromRequestParts;
 use gateway_domain::api_key::Capability;
 use gateway_domain::error::ApiError;
+use gateway_domain::jwt;
 use http::request::Parts;
 use http::{HeaderMap, header};
 use worker::Env;
@@ -20,15 +24,55 @@ use crate::error::Refusal;
 /// Who calls.
 #[derive(Clone, Debug)]
 pub struct Principal {
-    /// The organization they act for.
+    /// The organization they act for; empty for a person who chose none.
     pub organization: String,
+    /// A person or a key.
+    pub caller: Caller,
     capabilities: Vec<Capability>,
+}
+
+/// What kind of caller.
+#[derive(Clone, Debug)]
+pub enum Caller {
+    /// A person who logged in at a frontend.
+    Person {
+        /// The frontend's id of the user.
+        user: String,
+        /// Whether they run the platform.
+        is_super_admin: bool,
+    },
+    /// A script or service: a key has no user.
+    Key,
+}
+
+impl Principal {
+    /// The user, where there is one.
+    pub fn user(&self) -> Option<&str> {
+        match &self.caller {
+            Caller::Person { user, .. } => Some(user),
+            Caller::Key => None,
+        }
+    }
+
+    /// Whether they may look across organizations.
+    pub fn is_super_admin(&self) -> bool {
+        matches!(self.caller, Caller::Person { is_super_admin: true, .. })
+    }
 }
 
 /// A capability as a type.
 pub trait Needs {
     /// The capability.
     const CAPABILITY: Capability;
+    /// Whether a super_admin may, for any organization and without acting for one.
+    const ACROSS_ORGANIZATIONS: bool = false;
+}
+
+/// `manage`, and a super_admin's reading of any session.
+pub enum ReadSession {}
+impl Needs for ReadSession {
+    const CAPABILITY: Capability = Capability::Manage;
+    const ACROSS_ORGANIZATIONS: bool = true;
 }
 
 /// `manage`
@@ -60,13 +104,27 @@ impl<N: Needs> FromRequestParts<Env> for Allowed<N> {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, env: &Env) -> Result<Self, Refusal> {
-        let key = credential(&parts.headers)?;
-        let principal = SendFuture::new(api_key::authenticate(env, &key)).await?;
-        if principal.capabilities.contains(&N::CAPABILITY) {
+        let credential = credential(&parts.headers)?;
+        let principal = SendFuture::new(authenticate(env, &credential)).await?;
+        let may = if N::ACROSS_ORGANIZATIONS && principal.is_super_admin() {
+            true
+        } else {
+            // Who acts for no organization has nothing to act on.
+            principal.capabilities.contains(&N::CAPABILITY) && !principal.organization.is_empty()
+        };
+        if may {
             Ok(Self { principal, needs: PhantomData })
         } else {
             Err(ApiError::forbidden(N::CAPABILITY.name()).into())
         }
+    }
+}
+
+async fn authenticate(env: &Env, credential: &str) -> Result<Principal, Refusal> {
+    if jwt::looks_like_one(credential) {
+        login::authenticate(env, credential).await
+    } else {
+        api_key::authenticate(env, credential).await
     }
 }
 
@@ -96,4 +154,21 @@ fn credential(headers: &HeaderMap) -> Result<String, Refusal> {
 fn bearer_token(value: &str) -> Option<&str> {
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// A super_admin: a person who runs the platform, never a key.
+pub struct SuperAdmin(pub Principal);
+
+impl FromRequestParts<Env> for SuperAdmin {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, env: &Env) -> Result<Self, Refusal> {
+        let credential = credential(&parts.headers)?;
+        let principal = SendFuture::new(authenticate(env, &credential)).await?;
+        if principal.is_super_admin() {
+            Ok(Self(principal))
+        } else {
+            Err(ApiError::forbidden("super_admin").into())
+        }
+    }
 }

@@ -3,11 +3,13 @@
 //! Every statement on a tenant's table is a method of [`Directory`], which can't be had without an organization
 //! and binds it in each of them: isolation is a matter of types, not of care.
 
+mod platform;
 mod sessions;
 
 use std::future::Future;
 use std::time::Duration;
 
+pub use platform::Platform;
 pub use sessions::{Changes, NewSession, SessionRow};
 use worker::{D1Database, Delay, Env};
 

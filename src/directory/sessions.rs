@@ -8,7 +8,7 @@ use super::{Directory, asking};
 use crate::configuration::now;
 use crate::error::{Refusal, directory_unavailable};
 
-const COLUMNS: &str = "id, label, auto_read, presence_typing, rate_per_min, rate_per_hour, region, \
+pub(super) const COLUMNS: &str = "id, organization_id, label, auto_read, presence_typing, rate_per_min, rate_per_hour, region, \
     created_by_user_id, created_at, updated_at, status, status_reason, epoch, phone_number, wa_jid, wa_lid, \
     last_connected_at, desired";
 
@@ -16,6 +16,7 @@ const COLUMNS: &str = "id, label, auto_read, presence_typing, rate_per_min, rate
 #[derive(Clone, Debug, Deserialize)]
 pub struct SessionRow {
     pub id: String,
+    pub organization_id: String,
     pub label: Option<String>,
     auto_read: u8,
     presence_typing: u8,
@@ -65,6 +66,8 @@ pub struct NewSession<'a> {
     pub region: Option<&'a str>,
     /// Whether it should connect at once.
     pub connected: bool,
+    /// The person who makes it.
+    pub user: Option<&'a str>,
 }
 
 /// What an owner changes; what is absent stays.
@@ -81,8 +84,8 @@ impl Directory {
     pub async fn insert_session(&self, session: &NewSession<'_>) -> Result<SessionRow, Refusal> {
         let statement = format!(
             "INSERT INTO session (id, organization_id, label, auto_read, presence_typing, rate_per_min, \
-             rate_per_hour, region, created_at, updated_at, desired) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9, ?10) RETURNING {COLUMNS}"
+             rate_per_hour, region, created_at, updated_at, desired, created_by_user_id) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9, ?10, ?11) RETURNING {COLUMNS}"
         );
         let row = self
             .first(
@@ -98,6 +101,7 @@ impl Directory {
                     text(session.region),
                     moment(now()),
                     desired(session.connected),
+                    text(session.user),
                 ],
             )
             .await?;

@@ -6,6 +6,7 @@ use gateway_domain::error::ApiError;
 use http::header;
 use worker::Env;
 
+use crate::auth::login;
 use crate::error::{Refusal, directory_unavailable};
 
 const OK: &str = r#"{"status":"ok"}"#;
@@ -21,11 +22,14 @@ pub async fn health() -> Response {
     ok()
 }
 
-/// Answers 200 when the directory can be read and its tables are there.
+/// Answers 200 when the configuration is sound, the directory can be read and its tables are there.
 #[utoipa::path(get, path = "/readyz", operation_id = "ready", tag = "Operations",
     responses((status = 200, description = "It can serve."), (status = 503, body = ApiError)))]
 #[worker::send]
 pub async fn ready(State(env): State<Env>) -> Result<Response, Refusal> {
+    if let Err(error) = login::issuers(&env) {
+        return Err(ApiError::unavailable(error).into());
+    }
     let read =
         async { env.d1("DB")?.prepare("SELECT COUNT(*) AS sessions FROM session WHERE id = ''").run().await };
     read.await.map_err(|error| directory_unavailable(&error))?;

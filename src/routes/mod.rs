@@ -1,5 +1,6 @@
 //! The routes: a folder a resource, a file an operation. The OpenAPI document is made from the same list.
 
+mod admin;
 pub mod events;
 mod health;
 mod messages;
@@ -30,6 +31,7 @@ fn documented() -> OpenApiRouter<Env> {
         .routes(routes!(sessions::logout::logout))
         .routes(routes!(messages::send::send))
         .routes(routes!(events::list_session::list_session))
+        .routes(routes!(admin::list_sessions::list_sessions))
         .routes(routes!(openapi::document))
         .routes(routes!(health::health))
         .routes(routes!(health::ready))

@@ -28,7 +28,7 @@ async fn panic_in_object(
     SessionId(id): SessionId,
 ) -> Result<StatusCode, Refusal> {
     let row = find(&env, &principal, &id).await?;
-    SessionObject::of(&env, &principal, &row).call::<()>(Call::Panic).await?;
+    SessionObject::of(&env, &row).call::<()>(Call::Panic).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -45,6 +45,6 @@ async fn set_crash_point(
     Json(body): Json<CrashPointBody>,
 ) -> Result<StatusCode, Refusal> {
     let row = find(&env, &principal, &id).await?;
-    SessionObject::of(&env, &principal, &row).call::<()>(Call::Crash(body.point)).await?;
+    SessionObject::of(&env, &row).call::<()>(Call::Crash(body.point)).await?;
     Ok(StatusCode::NO_CONTENT)
 }

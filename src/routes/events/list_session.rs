@@ -39,7 +39,7 @@ pub async fn list_session(
 ) -> Result<Response, Refusal> {
     let row = find(&env, &principal, &id).await?;
     let types = types(query.get("types"))?;
-    let object = SessionObject::of(&env, &principal, &row);
+    let object = SessionObject::of(&env, &row);
     let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
     if header(header::ACCEPT.as_str()).is_some_and(|accept| accept.contains("text/event-stream")) {
         let after = match header("last-event-id") {

@@ -46,6 +46,6 @@ pub async fn send(
             .with("status", "stopped")
             .into());
     }
-    let result: SendResult = SessionObject::of(&env, &principal, &row).call(Call::Send(text)).await?;
+    let result: SendResult = SessionObject::of(&env, &row).call(Call::Send(text)).await?;
     json(StatusCode::OK, &result)
 }

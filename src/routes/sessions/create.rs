@@ -40,12 +40,10 @@ pub async fn create(
         rate_per_hour: body.rate_per_hour.unwrap_or(0),
         region: body.region.as_deref(),
         connected: body.start.unwrap_or(false),
+        user: principal.user(),
     };
     let row = directory.insert_session(&session).await?;
-    let observed = if session.connected {
-        Some(SessionObject::of(&env, &principal, &row).call(Call::Start).await?)
-    } else {
-        None
-    };
-    json(StatusCode::CREATED, &present(&env, &principal, row, observed))
+    let observed =
+        if session.connected { Some(SessionObject::of(&env, &row).call(Call::Start).await?) } else { None };
+    json(StatusCode::CREATED, &present(&env, row, observed))
 }

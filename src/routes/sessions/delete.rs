@@ -27,7 +27,7 @@ pub async fn delete(
     let row = find(&env, &principal, &id).await?;
     // The object first: if that fails the row is still there and the caller can try again.
     if !row.was_never_started() {
-        match SessionObject::of(&env, &principal, &row).call::<()>(Call::Delete).await {
+        match SessionObject::of(&env, &row).call::<()>(Call::Delete).await {
             // Erased already by a delete that was cut off before the row went.
             Ok(()) => {}
             Err(Refusal(error)) if error == ApiError::not_found() => {}

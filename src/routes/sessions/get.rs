@@ -7,8 +7,8 @@ use gateway_domain::session::WASession;
 use http::StatusCode;
 use worker::Env;
 
-use super::{find, json, observe, present};
-use crate::auth::{Allowed, Manage};
+use super::{find_to_read, json, observe, present};
+use crate::auth::{Allowed, ReadSession};
 use crate::error::Refusal;
 use crate::request::SessionId;
 
@@ -20,10 +20,10 @@ use crate::request::SessionId;
 #[worker::send]
 pub async fn get(
     State(env): State<Env>,
-    Allowed { principal, .. }: Allowed<Manage>,
+    Allowed { principal, .. }: Allowed<ReadSession>,
     SessionId(id): SessionId,
 ) -> Result<Response, Refusal> {
-    let row = find(&env, &principal, &id).await?;
-    let observed = observe(&env, &principal, &row).await?;
-    json(StatusCode::OK, &present(&env, &principal, row, observed))
+    let row = find_to_read(&env, &principal, &id).await?;
+    let observed = observe(&env, &row).await?;
+    json(StatusCode::OK, &present(&env, row, observed))
 }

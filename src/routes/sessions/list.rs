@@ -11,7 +11,7 @@ use worker::Env;
 
 use super::{json, present};
 use crate::auth::{Allowed, Manage};
-use crate::directory::Directory;
+use crate::directory::{Directory, SessionRow};
 use crate::error::Refusal;
 use crate::request::Query;
 
@@ -27,13 +27,35 @@ pub async fn list(
     Allowed { principal, .. }: Allowed<Manage>,
     query: Query,
 ) -> Result<Response, Refusal> {
-    let limit = page::limit(query.get("limit"))?;
-    let after = query.get("cursor").map(last_of_page).transpose()?.unwrap_or_default();
-    let mut rows = Directory::of(&env, &principal.organization)?.sessions(&after, limit + 1).await?;
+    let wanted = Page::wanted(&query)?;
+    let directory = Directory::of(&env, &principal.organization)?;
+    let rows = directory.sessions(&wanted.after, wanted.limit + 1).await?;
+    page(&env, rows, wanted.limit)
+}
+
+/// Which page of sessions is asked for.
+pub struct Page {
+    /// The id of the last session of the page before; empty for the first.
+    pub after: String,
+    /// How many.
+    pub limit: u32,
+}
+
+impl Page {
+    /// Reads `limit` and `cursor`.
+    pub fn wanted(query: &Query) -> Result<Self, ApiError> {
+        let limit = page::limit(query.get("limit"))?;
+        let after = query.get("cursor").map(last_of_page).transpose()?.unwrap_or_default();
+        Ok(Self { after, limit })
+    }
+}
+
+/// A page from one row more than it holds.
+pub fn page(env: &Env, mut rows: Vec<SessionRow>, limit: u32) -> Result<Response, Refusal> {
     let more = rows.len() > limit as usize;
     rows.truncate(limit as usize);
     let next_cursor = rows.last().filter(|_| more).map(|row| page::cursor_after(&row.id));
-    let data = rows.into_iter().map(|row| present(&env, &principal, row, None)).collect::<Vec<_>>();
+    let data = rows.into_iter().map(|row| present(env, row, None)).collect::<Vec<_>>();
     json(StatusCode::OK, &List { data, next_cursor })
 }
 

@@ -25,7 +25,7 @@ pub async fn me(
     SessionId(id): SessionId,
 ) -> Result<Response, Refusal> {
     let row = find(&env, &principal, &id).await?;
-    let observed = observe(&env, &principal, &row).await?.filter(|observed| observed.paired);
+    let observed = observe(&env, &row).await?.filter(|observed| observed.paired);
     let observed = observed.ok_or_else(ApiError::not_found)?;
     let me = Me {
         session_id: row.id,

@@ -22,7 +22,7 @@ use worker::Env;
 
 use crate::auth::Principal;
 use crate::configuration::{gateway_id, variable};
-use crate::directory::{Directory, SessionRow};
+use crate::directory::{Directory, Platform, SessionRow};
 use crate::error::{Refusal, internal};
 use crate::session_object::SessionObject;
 
@@ -32,12 +32,20 @@ pub async fn find(env: &Env, principal: &Principal, id: &str) -> Result<SessionR
     row.ok_or_else(|| ApiError::not_found().into())
 }
 
+/// The session to read: a super_admin may read every organization's, everybody else their own.
+async fn find_to_read(env: &Env, principal: &Principal, id: &str) -> Result<SessionRow, Refusal> {
+    if !principal.is_super_admin() {
+        return find(env, principal, id).await;
+    }
+    Platform::of(env, principal)?.session(id).await?.ok_or_else(|| ApiError::not_found().into())
+}
+
 /// Asks the session's object what it observes, unless nobody ever started it.
-async fn observe(env: &Env, principal: &Principal, row: &SessionRow) -> Result<Option<Snapshot>, Refusal> {
+async fn observe(env: &Env, row: &SessionRow) -> Result<Option<Snapshot>, Refusal> {
     if row.was_never_started() {
         return Ok(None);
     }
-    SessionObject::of(env, principal, row).call(Call::Observe).await.map(Some)
+    SessionObject::of(env, row).call(Call::Observe).await.map(Some)
 }
 
 /// Notes what the owner wants, then tells the object. In that order: if the second fails, the intent is known.
@@ -50,13 +58,13 @@ async fn command(
 ) -> Result<Response, Refusal> {
     let row = Directory::of(env, &principal.organization)?.set_desired(id, connected).await?;
     let row = row.ok_or_else(ApiError::not_found)?;
-    let snapshot = SessionObject::of(env, principal, &row).call(call).await?;
-    json(StatusCode::OK, &present(env, principal, row, Some(snapshot)))
+    let snapshot = SessionObject::of(env, &row).call(call).await?;
+    json(StatusCode::OK, &present(env, row, Some(snapshot)))
 }
 
 /// The session as the API shows it: the owner's settings from the directory, what is observed from the object,
 /// or from its projection where the object was not asked.
-fn present(env: &Env, principal: &Principal, row: SessionRow, observed: Option<Snapshot>) -> WASession {
+pub fn present(env: &Env, row: SessionRow, observed: Option<Snapshot>) -> WASession {
     let observed = observed.unwrap_or_else(|| Snapshot {
         status: row.status,
         reason: row.status_reason(),
@@ -69,11 +77,10 @@ fn present(env: &Env, principal: &Principal, row: SessionRow, observed: Option<S
     });
     let admin_number = variable(env, "ADMIN_NUMBER");
     WASession {
-        organization_id: principal.organization.clone(),
+        gateway_id: gateway_id(env, row.region.as_deref()),
         status: observed.status,
         status_reason: observed.reason,
         epoch: observed.epoch,
-        gateway_id: gateway_id(env, row.region.as_deref()),
         is_admin_session: admin_number.is_some() && admin_number == observed.phone_number,
         phone_number: observed.phone_number,
         wa_jid: observed.wa_jid,
@@ -81,6 +88,7 @@ fn present(env: &Env, principal: &Principal, row: SessionRow, observed: Option<S
         last_connected_at: observed.last_connected_at,
         auto_read: row.auto_read(),
         presence_typing: row.presence_typing(),
+        organization_id: row.organization_id,
         id: row.id,
         label: row.label,
         region: row.region,

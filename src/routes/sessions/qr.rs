@@ -36,7 +36,7 @@ pub async fn qr(
         let directory = Directory::of(&env, &principal.organization)?;
         row = directory.set_desired(&id, true).await?.ok_or_else(ApiError::not_found)?;
     }
-    let qr: Qr = SessionObject::of(&env, &principal, &row).call(Call::Qr).await?;
+    let qr: Qr = SessionObject::of(&env, &row).call(Call::Qr).await?;
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     let picture = |kind, bytes| {
         ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "no-store")], bytes).into_response()

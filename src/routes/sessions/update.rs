@@ -36,6 +36,6 @@ pub async fn update(
     };
     let row = Directory::of(&env, &principal.organization)?.update_session(&id, &changes).await?;
     let row = row.ok_or_else(ApiError::not_found)?;
-    let observed = observe(&env, &principal, &row).await?;
-    json(StatusCode::OK, &present(&env, &principal, row, observed))
+    let observed = observe(&env, &row).await?;
+    json(StatusCode::OK, &present(&env, row, observed))
 }

@@ -1,0 +1,116 @@
+//! The frontends' public keys, kept in the isolate.
+//!
+//! A set is fresh for a while; then the request that finds it stale fetches it again. An unknown key name fetches
+//! too, but not more often than the cooldown. When the frontend is out of reach, what was fetched last serves on
+//! up to a maximum; so a key that was withdrawn stops working within that time whatever happens. No request waits
+//! for another's fetch: a promise of one request must not be awaited by another on this platform.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::time::Duration;
+
+use futures::future::{Either, select};
+use gateway_domain::jwt::{self, Issuer, Key};
+use worker::{AbortController, Delay, Env, Fetch, Headers, Method, Request, RequestInit, RequestRedirect};
+
+use crate::configuration::{now, seconds};
+
+/// How long a frontend may take to show its keys.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
+/// The largest set we read.
+const MAX_SET_BYTES: usize = 256 * 1024;
+
+#[derive(Clone, Default)]
+struct Kept {
+    keys: Vec<Key>,
+    fetched_at: Option<u64>,
+    asked_at: u64,
+}
+
+thread_local! {
+    static SETS: RefCell<HashMap<String, Kept>> = RefCell::default();
+}
+
+/// What a look-up found.
+pub enum Found {
+    /// The key.
+    Key(Key),
+    /// The frontend has no such key.
+    Unknown,
+    /// The frontend can't be asked, and what it said last is too old.
+    Unreachable,
+}
+
+/// The issuer's key of this name.
+pub async fn find(env: &Env, issuer: &Issuer, kid: &str) -> Found {
+    let lifetime = seconds(env, "JWKS_LIFETIME_SECONDS", 300);
+    let cooldown = seconds(env, "JWKS_COOLDOWN_SECONDS", 30);
+    let maximum = seconds(env, "JWKS_MAX_STALE_SECONDS", 3_600);
+    let began = now();
+    let kept = SETS.with_borrow(|sets| sets.get(&issuer.jwks_url).cloned()).unwrap_or_default();
+    let age = kept.fetched_at.map(|at| began.saturating_sub(at));
+    let is_fresh = age.is_some_and(|age| age < lifetime);
+    let known = named(&kept.keys, kid);
+    let may_ask = began.saturating_sub(kept.asked_at) >= cooldown;
+    if (is_fresh && known.is_some()) || !may_ask {
+        return settle(known, age, maximum);
+    }
+    SETS.with_borrow_mut(|sets| sets.entry(issuer.jwks_url.clone()).or_default().asked_at = began);
+    match fetch(&issuer.jwks_url).await {
+        Ok(keys) => {
+            let found = named(&keys, kid);
+            SETS.with_borrow_mut(|sets| {
+                sets.insert(issuer.jwks_url.clone(), Kept { keys, fetched_at: Some(now()), asked_at: began });
+            });
+            found.map_or(Found::Unknown, Found::Key)
+        }
+        Err(error) => {
+            worker::console_warn!("the keys of {} can't be fetched: {error}", issuer.issuer);
+            settle(known, age, maximum)
+        }
+    }
+}
+
+fn settle(known: Option<Key>, age: Option<u64>, maximum: u64) -> Found {
+    match (age, known) {
+        (Some(age), Some(key)) if age < maximum => Found::Key(key),
+        (Some(age), None) if age < maximum => Found::Unknown,
+        _ => Found::Unreachable,
+    }
+}
+
+fn named(keys: &[Key], kid: &str) -> Option<Key> {
+    keys.iter().find(|key| key.kid == kid).cloned()
+}
+
+async fn fetch(url: &str) -> Result<Vec<Key>, String> {
+    let aborter = AbortController::default();
+    let signal = aborter.signal();
+    let exchange = std::pin::pin!(exchange(url, &signal));
+    let text = match select(exchange, Delay::from(FETCH_TIMEOUT)).await {
+        Either::Left((text, _)) => text.map_err(|error| error.to_string())?,
+        Either::Right(_) => {
+            aborter.abort();
+            return Err("no answer in time".to_owned());
+        }
+    };
+    let keys = jwt::keys(&text)?;
+    if keys.is_empty() { Err("the set has no key that could verify a login".to_owned()) } else { Ok(keys) }
+}
+
+async fn exchange(url: &str, signal: &worker::AbortSignal) -> worker::Result<String> {
+    let headers = Headers::new();
+    headers.set("accept", "application/json")?;
+    let mut init = RequestInit::new();
+    init.with_method(Method::Get).with_headers(headers).with_redirect(RequestRedirect::Manual);
+    let request = Request::new_with_init(url, &init)?;
+    let mut response = Fetch::Request(request).send_with_signal(signal).await?;
+    if response.status_code() != 200 {
+        return Err(worker::Error::RustError(format!("status {}", response.status_code())));
+    }
+    let text = response.text().await?;
+    if text.len() > MAX_SET_BYTES {
+        return Err(worker::Error::RustError("the set is too large".to_owned()));
+    }
+    Ok(text)
+}
