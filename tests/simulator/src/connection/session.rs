@@ -1,0 +1,180 @@
+//! A connection after its handshake: which stanza goes to which room.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::task::JoinSet;
+use wacore::xml::DisplayableNode;
+use wacore_binary::Node;
+use wacore_binary::builder::NodeBuilder;
+
+use super::Outgoing;
+use super::acks::Acks;
+use crate::account::{Account, Device};
+use crate::pairing::Registration;
+use crate::world::World;
+use crate::{iq, phone, receipts, routing, stanza};
+
+/// How often the server pings. Baileys never answers, so an unanswered ping means nothing.
+const PING_EVERY: Duration = Duration::from_secs(25);
+/// A client that is told of a backlog and doesn't pull it gets it anyway.
+const PULL_LIMIT: Duration = Duration::from_secs(3);
+
+/// What a connection is for.
+pub enum Role {
+    /// It shows a QR code.
+    Registering(Arc<Registration>),
+    /// It is a linked device.
+    LoggedIn(Arc<Account>, Arc<Device>),
+}
+
+/// A connection after its handshake.
+pub struct Session {
+    world: Arc<World>,
+    connection: u64,
+    outgoing: UnboundedSender<Outgoing>,
+    role: Role,
+    acks: Acks,
+    /// Work in the background that ends with the connection.
+    chores: Mutex<JoinSet<()>>,
+}
+
+impl Session {
+    pub fn new(world: Arc<World>, connection: u64, outgoing: UnboundedSender<Outgoing>, role: Role) -> Self {
+        let acks = Acks::new(outgoing.clone());
+        let session = Self { world, connection, outgoing, role, acks, chores: Mutex::default() };
+        if matches!(session.role, Role::LoggedIn(..)) {
+            session.chore(ping(session.outgoing.clone()));
+        }
+        session
+    }
+
+    /// The socket is gone.
+    pub fn end(self) {
+        match &self.role {
+            Role::Registering(registration) => registration.close(&self.world),
+            Role::LoggedIn(_, device) => device.mailbox.detach(self.connection),
+        }
+    }
+
+    /// One stanza from the client.
+    pub async fn handle(&self, node: Node) {
+        match &self.role {
+            Role::Registering(registration) => self.handle_unpaired(registration, node),
+            Role::LoggedIn(account, device) => self.handle_paired(account, device, node).await,
+        }
+    }
+
+    fn handle_unpaired(&self, registration: &Registration, node: Node) {
+        if node.tag != "iq" {
+            return;
+        }
+        if matches!(stanza::attr(&node, "type").as_str(), "get" | "set") {
+            // Baileys already asks for things here; an answer keeps it from waiting for one.
+            self.send(stanza::result(&node, []));
+        } else {
+            registration.answered(node);
+        }
+    }
+
+    async fn handle_paired(&self, account: &Arc<Account>, device: &Arc<Device>, node: Node) {
+        match node.tag.as_ref() {
+            "iq" => self.handle_iq(account, device, &node).await,
+            "message" => {
+                let peer = device.address();
+                if let Some(code) = Acks::refusal(&self.world, &peer) {
+                    self.acks.refuse(&node, code);
+                    return;
+                }
+                // The ack first: a receipt for a message the server hasn't taken would be absurd.
+                match routing::recipient(&self.world, &node) {
+                    Ok(recipient) => {
+                        self.acks.accept(&self.world, &peer, &node);
+                        routing::deliver(&self.world, account, device.id, &recipient, &node);
+                    }
+                    Err(code) => self.acks.refuse(&node, code),
+                }
+            }
+            "receipt" => {
+                self.send(stanza::ack(&node));
+                for id in receipts::message_ids(&node) {
+                    device.mailbox.settle("message", &id, None);
+                }
+                receipts::route(&self.world, account, device.id, &node);
+            }
+            "ack" => {
+                let class = stanza::attr(&node, "class");
+                let kind = stanza::opt(&node, "type");
+                device.mailbox.settle(&class, &stanza::attr(&node, "id"), kind.as_deref());
+            }
+            "ib" => {
+                if let Some(batch) = node.get_optional_child("offline_batch") {
+                    device.mailbox.pull(stanza::attr(batch, "count").parse().unwrap_or(100));
+                }
+            }
+            "presence" | "chatstate" | "notification" | "call" => {}
+            _ => log::info!("ignored from {}: {}", device.jid(), DisplayableNode(&node)),
+        }
+    }
+
+    async fn handle_iq(&self, account: &Arc<Account>, device: &Arc<Device>, node: &Node) {
+        if !matches!(stanza::attr(node, "type").as_str(), "get" | "set") {
+            return;
+        }
+        let answer = iq::answer(&self.world, account, device, node).await;
+        self.send(answer);
+        if stanza::attr(node, "xmlns") == "passive" && node.get_optional_child("active").is_some() {
+            self.begin_delivery(device);
+            if !device.bootstrapped.swap(true, Ordering::Relaxed) {
+                phone::linking::bootstrap(&self.world, account, device).await;
+            }
+        }
+    }
+
+    /// The device is ready: what piled up, then everything as it comes.
+    fn begin_delivery(&self, device: &Arc<Device>) {
+        let Some(backlog) = device.mailbox.begin_offline() else { return };
+        let preview = NodeBuilder::new("offline_preview")
+            .attr("count", backlog.total())
+            .attr("message", backlog.messages)
+            .attr("receipt", backlog.receipts)
+            .attr("notification", backlog.notifications)
+            .attr("appdata", 0u32);
+        self.send(stanza::ib(preview.build()));
+        if backlog.total() == 0 {
+            device.mailbox.pull(0);
+            return;
+        }
+        let device = device.clone();
+        self.chore(async move {
+            tokio::time::sleep(PULL_LIMIT).await;
+            device.mailbox.pull_unasked();
+        });
+    }
+
+    fn send(&self, node: Node) {
+        let _ = self.outgoing.send(Outgoing::Node(Box::new(node)));
+    }
+
+    fn chore(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.chores.lock().unwrap_or_else(PoisonError::into_inner).spawn(work);
+    }
+}
+
+async fn ping(outgoing: UnboundedSender<Outgoing>) {
+    let mut number = 0u64;
+    loop {
+        tokio::time::sleep(PING_EVERY).await;
+        number += 1;
+        let ping = NodeBuilder::new("iq")
+            .attr("from", stanza::server())
+            .attr("type", "get")
+            .attr("xmlns", "urn:xmpp:ping")
+            .attr("id", format!("ping-{number}"));
+        if outgoing.send(Outgoing::Node(Box::new(ping.build()))).is_err() {
+            return;
+        }
+    }
+}

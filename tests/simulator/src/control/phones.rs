@@ -1,0 +1,187 @@
+//! `/phones`: people with a phone, and what they do with it.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use wacore_binary::Jid;
+
+use super::{Error, Poll, Shared, parse};
+use crate::account::Account;
+use crate::pairing::ScanError;
+use crate::phone::{linking, sending};
+use crate::world::World;
+
+/// E.164 without the plus.
+const DIGITS: std::ops::RangeInclusive<usize> = 5..=15;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NewPhone {
+    phone_number: String,
+    #[serde(default)]
+    push_name: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ShownPhone {
+    phone_number: String,
+    push_name: String,
+    jid: String,
+    lid: String,
+    devices: Vec<String>,
+}
+
+impl ShownPhone {
+    fn of(account: &Account) -> Self {
+        Self {
+            phone_number: account.number.clone(),
+            push_name: account.push_name.clone(),
+            jid: account.pn().to_string(),
+            lid: account.lid().to_string(),
+            devices: account.devices().iter().map(|device| device.jid().to_string()).collect(),
+        }
+    }
+}
+
+pub async fn create(State(world): Shared, body: Bytes) -> Result<(StatusCode, Json<ShownPhone>), Error> {
+    let wanted: NewPhone = parse(&body)?;
+    let number = wanted.phone_number.trim_start_matches('+');
+    if !number.bytes().all(|byte| byte.is_ascii_digit())
+        || !DIGITS.contains(&number.len())
+        || number.starts_with('0')
+    {
+        return Err(Error::invalid("phoneNumber must be a number in international form, 5 to 15 digits"));
+    }
+    let push_name = wanted.push_name.unwrap_or_else(|| number.to_owned());
+    let (account, new) = world
+        .open_account(number, &push_name)
+        .map_err(|error| Error::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", &error.to_string()))?;
+    if account.push_name != push_name {
+        return Err(Error::new(
+            StatusCode::CONFLICT,
+            "phone_exists",
+            "this number exists under another push name",
+        ));
+    }
+    let status = if new { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, Json(ShownPhone::of(&account))))
+}
+
+pub async fn list(State(world): Shared) -> Json<Value> {
+    let phones: Vec<_> = world.accounts().iter().map(|account| ShownPhone::of(account)).collect();
+    Json(json!({ "phones": phones }))
+}
+
+#[derive(Deserialize)]
+pub struct Scan {
+    qr: String,
+}
+
+pub async fn scan(
+    State(world): Shared,
+    Path(number): Path<String>,
+    body: Bytes,
+) -> Result<Json<Value>, Error> {
+    let account = find(&world, &number)?;
+    let Scan { qr } = parse(&body)?;
+    // A task of its own: a caller that hangs up must not leave a companion half linked.
+    let scan = tokio::spawn(async move { linking::scan(&world, &account, &qr).await });
+    let device = scan.await.unwrap_or(Err(ScanError::TimedOut)).map_err(refusal)?;
+    Ok(Json(json!({ "deviceJid": device.to_string() })))
+}
+
+fn refusal(error: ScanError) -> Error {
+    match error {
+        ScanError::Malformed(why) => Error::new(StatusCode::BAD_REQUEST, "malformed_code", why),
+        ScanError::Unknown => Error::new(StatusCode::NOT_FOUND, "unknown_ref", "nobody shows this code"),
+        ScanError::Stale => Error::new(StatusCode::GONE, "stale_ref", "this code is no longer shown"),
+        ScanError::Taken => Error::new(StatusCode::CONFLICT, "ref_taken", "this code has been scanned"),
+        ScanError::Mismatch(why) => Error::new(StatusCode::UNPROCESSABLE_ENTITY, "code_mismatch", why),
+        ScanError::Refused(why) => Error::new(StatusCode::UNPROCESSABLE_ENTITY, "companion_refused", why),
+        ScanError::TimedOut => {
+            Error::new(StatusCode::REQUEST_TIMEOUT, "companion_silent", "the companion did not sign in time")
+        }
+    }
+}
+
+#[derive(Deserialize)]
+pub struct NewMessage {
+    to: String,
+    text: String,
+}
+
+pub async fn send(
+    State(world): Shared,
+    Path(number): Path<String>,
+    body: Bytes,
+) -> Result<(StatusCode, Json<Value>), Error> {
+    let account = find(&world, &number)?;
+    let NewMessage { to, text } = parse(&body)?;
+    let to = person(&world, &to)?;
+    let id = sending::send_text(&world, &account, &to, &text)
+        .await
+        .map_err(|error| Error::new(StatusCode::CONFLICT, "not_sent", &format!("{error:#}")))?;
+    Ok((StatusCode::CREATED, Json(json!({ "messageId": id }))))
+}
+
+pub async fn messages(
+    State(world): Shared,
+    Path(number): Path<String>,
+    query: Result<Query<Poll>, QueryRejection>,
+) -> Result<Json<Value>, Error> {
+    let account = find(&world, &number)?;
+    let (after, wait) = Poll::read(query)?;
+    Ok(Json(json!({ "messages": account.received.after(after, wait).await })))
+}
+
+pub async fn receipts(
+    State(world): Shared,
+    Path(number): Path<String>,
+    query: Result<Query<Poll>, QueryRejection>,
+) -> Result<Json<Value>, Error> {
+    let account = find(&world, &number)?;
+    let (after, wait) = Poll::read(query)?;
+    Ok(Json(json!({ "receipts": account.receipts.after(after, wait).await })))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Read {
+    #[serde(alias = "from")]
+    chat: String,
+    message_ids: Vec<String>,
+}
+
+pub async fn read(
+    State(world): Shared,
+    Path(number): Path<String>,
+    body: Bytes,
+) -> Result<StatusCode, Error> {
+    let account = find(&world, &number)?;
+    let Read { chat, message_ids } = parse(&body)?;
+    if message_ids.is_empty() {
+        return Err(Error::invalid("messageIds is empty"));
+    }
+    sending::read(&world, &account, &person(&world, &chat)?, &message_ids);
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// A phone of the path.
+pub fn find(world: &World, number: &str) -> Result<Arc<Account>, Error> {
+    world.find(number).ok_or_else(|| Error::not_found("no such phone"))
+}
+
+/// Somebody on WhatsApp, in the namespace they were named in.
+fn person(world: &World, named: &str) -> Result<Jid, Error> {
+    let account = world.find(named).ok_or_else(|| {
+        Error::new(StatusCode::NOT_FOUND, "not_on_whatsapp", "nobody has this number or JID")
+    })?;
+    Ok(named.parse::<Jid>().map_or_else(|_| account.pn(), |jid| account.jid_like(&jid)))
+}

@@ -1,0 +1,81 @@
+//! Answers to iqs: namespaces with a room of their own are handed on, the small ones are answered here, and one nobody
+//! knows gets a plain result so that no client hangs on it.
+
+use std::sync::Arc;
+
+use wacore::xml::DisplayableNode;
+use wacore_binary::Node;
+use wacore_binary::builder::NodeBuilder;
+
+use crate::account::{Account, Device};
+use crate::world::World;
+use crate::{appstate, clock, phone, prekeys, stanza, usync};
+
+/// What a fresh account shows of itself.
+const PRIVACY: [(&str, &str); 8] = [
+    ("readreceipts", "all"),
+    ("profile", "all"),
+    ("status", "all"),
+    ("online", "all"),
+    ("last", "all"),
+    ("groupadd", "all"),
+    ("calladd", "all"),
+    ("messages", "all"),
+];
+
+/// The answer to an iq of type `get` or `set`.
+pub async fn answer(world: &Arc<World>, account: &Arc<Account>, device: &Arc<Device>, iq: &Node) -> Node {
+    let xmlns = stanza::attr(iq, "xmlns");
+    let asks = |child| iq.get_optional_child(child).is_some();
+    match xmlns.as_str() {
+        "w:p" | "urn:xmpp:ping" => {
+            let mut result = stanza::result(iq, []);
+            result.attrs.insert("t", clock::unix_seconds());
+            result
+        }
+        "encrypt" => prekeys::answer(world, device, iq),
+        "usync" => usync::answer(world, account, iq),
+        "w:sync:app:state" => appstate::answer(account, device, iq),
+        "abt" => {
+            let props = NodeBuilder::new("props")
+                .attr("protocol", "1")
+                .attr("hash", "sim")
+                .attr("refresh", 86_400u32);
+            stanza::result(iq, [props.build()])
+        }
+        "blocklist" => stanza::result(iq, [stanza::empty("list")]),
+        "privacy" if asks("privacy") => {
+            let categories = PRIVACY.map(|(name, value)| {
+                NodeBuilder::new("category").attr("name", name).attr("value", value).build()
+            });
+            stanza::result(iq, [NodeBuilder::new("privacy").children(categories).build()])
+        }
+        "w:m" if asks("media_conn") => stanza::result(iq, [media_conn()]),
+        "w:g2" if asks("participating") => stanza::result(iq, [stanza::empty("groups")]),
+        "md" if asks("remove-companion-device") => {
+            // The device says goodbye itself: it closes once it has its answer, and no later login is let in.
+            if phone::linking::forget(world, account, device.id).await.is_none() {
+                log::info!("{} was already unlinked", device.jid());
+            }
+            stanza::result(iq, [])
+        }
+        "passive" | "privacy" => stanza::result(iq, []),
+        _ => {
+            log::info!("plain result for {}", DisplayableNode(iq));
+            stanza::result(iq, [])
+        }
+    }
+}
+
+fn media_conn() -> Node {
+    NodeBuilder::new("media_conn")
+        .attr("auth", "sim")
+        .attr("ttl", 300u32)
+        .attr("auth_ttl", 21_600u32)
+        .attr("max_buckets", 12u32)
+        .children([NodeBuilder::new("host")
+            .attr("hostname", "mmg.whatsapp.net")
+            .attr("type", "primary")
+            .build()])
+        .build()
+}

@@ -1,0 +1,134 @@
+//! The listener. It accepts by itself rather than through `axum::serve`, because a refused connection has to be
+//! dropped without any HTTP answer.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+use crate::control;
+use crate::faults::Kind;
+use crate::world::{RefLifetime, World};
+
+/// How a simulator is to be.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where to listen; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// What all keys and ids come from.
+    pub seed: u64,
+    /// How long pairing refs can be scanned.
+    pub ref_lifetime: RefLifetime,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 0)), seed: 0, ref_lifetime: RefLifetime::default() }
+    }
+}
+
+/// A WhatsApp on loopback.
+#[derive(Debug)]
+pub struct Simulator;
+
+impl Simulator {
+    /// Starts listening.
+    ///
+    /// # Errors
+    /// When the address can't be bound.
+    pub async fn start(config: Config) -> Result<Running> {
+        let listener = TcpListener::bind(config.listen).await.context("listen address")?;
+        let address = listener.local_addr()?;
+        let world = Arc::new(World::new(config.seed, config.ref_lifetime)?);
+        let root_public_key = world.authority.root_public_key();
+        let accepting = tokio::spawn(accept(listener, world.clone()));
+        Ok(Running { address, root_public_key, world, accepting })
+    }
+}
+
+/// A simulator that listens.
+pub struct Running {
+    /// Where.
+    pub address: SocketAddr,
+    /// The root of its certificate chain.
+    pub root_public_key: [u8; 32],
+    world: Arc<World>,
+    accepting: tokio::task::JoinHandle<()>,
+}
+
+impl Running {
+    /// Where WhatsApp is.
+    #[must_use]
+    pub fn chat_url(&self) -> String {
+        format!("ws://{}/ws/chat", self.address)
+    }
+
+    /// Where the control API is.
+    #[must_use]
+    pub fn control_url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Hangs up on everybody and stops listening.
+    pub async fn shutdown(self) {
+        self.world.shutdown.send_replace(true);
+        // A panic in there has been reported already.
+        let _ = self.accepting.await;
+    }
+}
+
+async fn accept(listener: TcpListener, world: Arc<World>) {
+    let router = control::router(world.clone());
+    let mut connections = JoinSet::new();
+    let mut shutdown = world.shutdown.subscribe();
+    loop {
+        tokio::select! {
+            _ = shutdown.wait_for(|ended| *ended) => return,
+            Some(_) = connections.join_next() => {}
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    // Small frames, each awaited by somebody.
+                    let _ = stream.set_nodelay(true);
+                    connections.spawn(serve(stream, world.clone(), router.clone()));
+                }
+                Err(error) => log::warn!("accept: {error}"),
+            },
+        }
+    }
+}
+
+async fn serve(stream: TcpStream, world: Arc<World>, router: Router) {
+    let service = service_fn(move |request: Request<Incoming>| {
+        let refused = request.uri().path() == "/ws/chat"
+            && world
+                .faults
+                .take(None, |kind| matches!(kind, Kind::ConnectionRefused).then_some(()))
+                .is_some();
+        if refused {
+            world.counters.refused();
+        }
+        let answer =
+            (!refused).then(|| TowerToHyperService::new(router.clone()).call(request.map(Body::new)));
+        async move {
+            match answer {
+                Some(answer) => answer.await.map_err(std::io::Error::other),
+                // An error instead of a response makes hyper drop the connection.
+                None => Err(std::io::Error::other("refused on demand")),
+            }
+        }
+    });
+    let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service).with_upgrades();
+    if let Err(error) = connection.await {
+        log::debug!("http: {error}");
+    }
+}
