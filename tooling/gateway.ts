@@ -4,9 +4,11 @@
 // wrangler starts it again and goes on. When the first crashes wrangler starts it again too, but it then answers
 // nothing (wrangler 4.164), so here wrangler as a whole is started anew over the same state.
 
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Failure } from "./failure.ts";
 import { answers } from "./http.ts";
+import { root } from "./layout.ts";
 import { processesOfGroup } from "./process-table.ts";
 import { end, type Started, start } from "./processes.ts";
 import { type Build, bundleToServe } from "./wasm-build.ts";
@@ -82,6 +84,8 @@ async function startWrangler(options: GatewayOptions, again: boolean): Promise<S
   const args = [
     "dev",
     await bundleToServe(options.build, options.state),
+    // Named, because wrangler would look for it beside the bundle.
+    `--config=${join(root, "wrangler.toml")}`,
     "--ip=127.0.0.1",
     `--port=${options.port}`,
     "--inspector-port=0",
