@@ -4,6 +4,7 @@
 //! everything here is tested natively.
 
 pub mod api_key;
+pub mod checksum;
 pub mod error;
 pub mod event;
 pub mod ids;

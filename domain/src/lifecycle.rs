@@ -52,7 +52,7 @@ impl Status {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StatusReason {
-    /// The cause, for programs: `network`, `handshake_failed`, `stalled`, `server_error`, `rate_limited`,
+    /// The cause, for programs: `network`, `handshake_failed`, `stalled`, `undecodable`, `server_error`, `rate_limited`,
     /// `restart_required`, `restarted`, `replaced`, `device_removed`, `temporary_ban`, `account_locked`,
     /// `client_outdated`, `refused`, `qr_expired`, `pairing_failed`.
     pub code: String,
@@ -75,6 +75,8 @@ pub enum Cause {
     HandshakeFailed(String),
     /// Open, but nothing came for too long.
     Stalled,
+    /// Frames came that can't be decrypted or decoded: the two ends have lost step.
+    Undecodable,
     /// `<stream:error code="5xx">` or `<failure reason="500|503">`.
     ServerError(String),
     /// `<stream:error code="429">`.
@@ -270,6 +272,7 @@ impl Lifecycle {
             Cause::Network(_)
             | Cause::HandshakeFailed(_)
             | Cause::Stalled
+            | Cause::Undecodable
             | Cause::ServerError(_)
             | Cause::PairingFailed(_) => self.retry(why, now, jitter),
             Cause::RateLimited => {
@@ -339,6 +342,7 @@ fn explain(cause: &Cause) -> StatusReason {
             reason("handshake_failed", format!("The encrypted handshake with WhatsApp failed: {detail}."))
         }
         Cause::Stalled => reason("stalled", "The connection was open but silent."),
+        Cause::Undecodable => reason("undecodable", "WhatsApp's frames could not be decrypted."),
         Cause::ServerError(detail) => {
             reason("server_error", format!("WhatsApp ended the connection: {detail}."))
         }
@@ -395,6 +399,7 @@ mod tests {
             Cause::Network("x".into()),
             Cause::HandshakeFailed("x".into()),
             Cause::Stalled,
+            Cause::Undecodable,
             Cause::ServerError("503".into()),
             Cause::RateLimited,
             Cause::RestartRequired,
@@ -442,6 +447,7 @@ mod tests {
             (Status::Starting, "network", false, true),
             (Status::Starting, "handshake_failed", false, true),
             (Status::Starting, "stalled", false, true),
+            (Status::Starting, "undecodable", false, true),
             (Status::Starting, "server_error", false, true),
             (Status::Starting, "rate_limited", false, true),
             (Status::Starting, "restart_required", false, true),

@@ -31,6 +31,8 @@ use crate::{clock, protocol_log};
 /// No stanza for this long and the connection is dead, whatever the socket says. The client pings after 15 to
 /// 30 s of silence, so a living one always has one within that and a round trip.
 const SILENCE_MS: u64 = 40_000;
+/// A frame of which nothing was decoded for this long will not be.
+const DECODING_MS: u64 = 5_000;
 /// From the first frame to ready; app-state sync and the offline queue included.
 const LOGIN_MS: u64 = 60_000;
 /// How long a connection that was told to end may take to flush.
@@ -60,6 +62,7 @@ pub struct Connection {
     ready: Cell<bool>,
     cut_at: Cell<Option<u64>>,
     cause: RefCell<Option<Cause>>,
+    loss: RefCell<Option<Cause>>,
     acks: RefCell<HashMap<String, oneshot::Sender<Ack>>>,
     _every_stanza: RawNodeLease,
 }
@@ -101,12 +104,14 @@ impl Connection {
             ready: Cell::new(false),
             cut_at: Cell::new(None),
             cause: RefCell::default(),
+            loss: RefCell::default(),
             acks: RefCell::default(),
             _every_stanza: every_stanza,
         });
         let listener = Listener { room: Rc::downgrade(room), connection: Rc::downgrade(&connection) };
         #[allow(clippy::arc_with_non_send_sync, reason = "the library asks for an Arc; there is one thread")]
         connection.client.subscribe_handler(Arc::new(listener)).detach();
+        wasm_bindgen_futures::spawn_local(Self::watch_decoding(Rc::downgrade(&connection)));
         Ok(connection)
     }
 
@@ -122,9 +127,11 @@ impl Connection {
         self.client.run().await;
         // Asked for in the very poll in which run() returned, see protocol_log.
         let failure = protocol_log::take_connect_failure();
-        let cause = self.cause.take().unwrap_or_else(|| self.conclude(failure));
+        // First the flush: a stanza that says why may still be on its way through the library when the socket that
+        // brought it has closed.
         self.flush().await;
-        cause
+        let cause = self.cause.take().or_else(|| self.loss.take());
+        cause.unwrap_or_else(|| self.conclude(failure))
     }
 
     fn conclude(&self, failure: Option<String>) -> Cause {
@@ -137,6 +144,9 @@ impl Connection {
     }
 
     async fn flush(&self) {
+        if self.cut_at.get().is_none() {
+            self.cut_at.set(Some(clock::now()));
+        }
         let disconnected = std::pin::pin!(self.client.disconnect());
         if let Either::Right(_) = select(disconnected, Delay::from(CLOSE_TIMEOUT)).await {
             worker::console_warn!("a connection did not close in time and was dropped");
@@ -146,7 +156,6 @@ impl Connection {
 
     /// Ends it in good order: flushes keys and acks, closes the socket.
     pub async fn close(&self) {
-        self.cut_at.set(Some(clock::now()));
         self.flush().await;
     }
 
@@ -162,6 +171,25 @@ impl Connection {
     /// The first reason given is the reason.
     fn blame(&self, cause: Cause) {
         self.cause.borrow_mut().get_or_insert(cause);
+    }
+
+    /// Cuts the connection when frames come and nothing can be made of them.
+    async fn watch_decoding(connection: Weak<Self>) {
+        loop {
+            let listener = match connection.upgrade() {
+                Some(connection) if connection.cut_at.get().is_none() => connection.line.listen(),
+                _ => return,
+            };
+            if connection.upgrade().is_some_and(|connection| connection.line.undecoded_since().is_none()) {
+                listener.await;
+            }
+            Delay::from(Duration::from_millis(DECODING_MS)).await;
+            let Some(connection) = connection.upgrade() else { return };
+            let waiting = connection.line.undecoded_since();
+            if waiting.is_some_and(|since| clock::now().saturating_sub(since) >= DECODING_MS) {
+                connection.cut(Cause::Undecodable);
+            }
+        }
     }
 
     /// Looks after the connection: `true` when it hangs and must be given up.
@@ -225,6 +253,7 @@ fn hear(room: &Rc<Room>, connection: &Rc<Connection>, event: &Event) {
     match event {
         Event::RawNode(stanza) => {
             connection.heard_at.set(clock::now());
+            connection.line.decoded();
             let stanza = stanza.get();
             if stanza.tag == "stream:error"
                 && stanza.get_attr("code").is_some_and(|code| code.as_str() == "515")
@@ -279,7 +308,10 @@ fn hear(room: &Rc<Room>, connection: &Rc<Connection>, event: &Event) {
             }
             _ => {}
         },
-        Event::Disconnected(lost) => connection.blame(Cause::Network(lost.reason.to_string())),
+        // Less than any reason WhatsApp gave, in whatever order the two are heard.
+        Event::Disconnected(lost) => {
+            connection.loss.borrow_mut().get_or_insert(Cause::Network(lost.reason.to_string()));
+        }
         _ => {}
     }
 }

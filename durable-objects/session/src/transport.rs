@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use event_listener::{Event as Wake, EventListener};
 use js_sys::{ArrayBuffer, Uint8Array};
 use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::*;
@@ -17,7 +18,7 @@ use whatsapp_rust::transport::{Transport, TransportEvent, TransportFactory};
 use whatsapp_rust::wacore::net::{DisconnectReason, WHATSAPP_WEB_ORIGIN};
 use worker::{Fetch, Headers, Method, Request, RequestInit, web_sys};
 
-use crate::guard;
+use crate::{clock, guard};
 
 /// How many frames may wait for the client: it reads as fast as it can, so more means it has died.
 const FRAMES_WAITING: usize = 4_096;
@@ -27,6 +28,9 @@ const FRAMES_WAITING: usize = 4_096;
 pub struct Line {
     socket: RefCell<Option<Rc<Socket>>>,
     frames: Cell<u64>,
+    came: Wake,
+    in_step: Cell<bool>,
+    undecoded_since: Cell<Option<u64>>,
     failure: RefCell<Option<String>>,
 }
 
@@ -36,6 +40,31 @@ impl Line {
         self.frames.get()
     }
 
+    fn frame_came(&self) {
+        self.frames.set(self.frames.get() + 1);
+        // Before the first stanza the frames are the handshake's.
+        if self.in_step.get() && self.undecoded_since.get().is_none() {
+            self.undecoded_since.set(Some(clock::now()));
+            self.came.notify(usize::MAX);
+        }
+    }
+
+    /// A stanza was decoded: the two ends are in step.
+    pub fn decoded(&self) {
+        self.in_step.set(true);
+        self.undecoded_since.set(None);
+    }
+
+    /// When the oldest frame came of which nothing was decoded.
+    pub fn undecoded_since(&self) -> Option<u64> {
+        self.undecoded_since.get()
+    }
+
+    /// Wakes when a frame comes after all before were decoded, and when the line ends.
+    pub fn listen(&self) -> EventListener {
+        self.came.listen()
+    }
+
     /// Why it could not be opened, or ended.
     pub fn failure(&self) -> Option<String> {
         self.failure.borrow().clone()
@@ -43,6 +72,7 @@ impl Line {
 
     /// Cuts it, as a network would.
     pub fn cut(&self, reason: &str) {
+        self.came.notify(usize::MAX);
         let socket = self.socket.borrow_mut().take();
         if let Some(socket) = socket {
             socket.end(DisconnectReason::ReadError(reason.to_owned()));
@@ -121,7 +151,7 @@ impl Socket {
         socket.on("message", move |event| {
             let data = event.unchecked_into::<web_sys::MessageEvent>().data();
             let Some(buffer) = data.dyn_ref::<ArrayBuffer>() else { return };
-            message_line.frames.set(message_line.frames.get() + 1);
+            message_line.frame_came();
             let frame = Bytes::from(Uint8Array::new(buffer).to_vec());
             if let Some(socket) = weak.upgrade()
                 && socket.events.try_send(TransportEvent::DataReceived(frame)).is_err()
