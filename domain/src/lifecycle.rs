@@ -279,7 +279,10 @@ impl Lifecycle {
                 self.attempt = self.attempt.saturating_add(5);
                 self.retry(why, now, jitter)
             }
+            // At once, but not for ever: a server that only ever asks for another connection is met with patience.
+            Cause::RestartRequired if self.attempt > 0 => self.retry(why, now, jitter),
             Cause::RestartRequired => {
+                self.attempt = 1;
                 self.set(Status::Starting, Some(why));
                 self.connect()
             }
@@ -491,6 +494,16 @@ mod tests {
         }
         assert_eq!(delays[..5], [1_000, 2_000, 4_000, 8_000, 16_000]);
         assert_eq!(delays[9..], [300_000, 300_000, 300_000]);
+    }
+
+    #[test]
+    fn a_restart_is_at_once_and_a_row_of_them_is_not() {
+        let mut session = working();
+        assert_eq!(session.apply(Happening::Ended(Cause::RestartRequired), 0, 1.0), vec![Effect::Connect]);
+        assert_eq!(
+            session.apply(Happening::Ended(Cause::RestartRequired), 0, 1.0),
+            vec![Effect::RetryAt(2_000)]
+        );
     }
 
     #[test]

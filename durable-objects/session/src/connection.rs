@@ -256,9 +256,9 @@ fn hear(room: &Rc<Room>, connection: &Rc<Connection>, event: &Event) {
             connection.line.decoded();
             let stanza = stanza.get();
             if stanza.tag == "stream:error"
-                && stanza.get_attr("code").is_some_and(|code| code.as_str() == "515")
+                && let Some(code) = stanza.get_attr("code")
             {
-                connection.blame(Cause::RestartRequired);
+                stream_error(connection, &code.as_str());
             }
         }
         Event::PairingQrCode(qr) => room.qr_shown(&qr.code, qr.timeout),
@@ -300,18 +300,22 @@ fn hear(room: &Rc<Room>, connection: &Rc<Connection>, event: &Event) {
             ConnectFailureReason::TempBanned => Cause::TemporaryBan { expires_at: None },
             _ => Cause::Refused(format!("{:?}", failure.reason)),
         }),
-        // The library leaves these sockets open; nothing good comes from them any more.
-        Event::StreamError(error) => match error.code.as_str() {
-            "429" => connection.cut(Cause::RateLimited),
-            code if code.starts_with('5') => {
-                connection.cut(Cause::ServerError(format!("stream error {code}")));
-            }
-            _ => {}
-        },
         // Less than any reason WhatsApp gave, in whatever order the two are heard.
         Event::Disconnected(lost) => {
             connection.loss.borrow_mut().get_or_insert(Cause::Network(lost.reason.to_string()));
         }
+        _ => {}
+    }
+}
+
+/// The stream errors the library makes no event of. It leaves the sockets of 429 and 5xx open, and nothing good comes
+/// from them any more.
+fn stream_error(connection: &Connection, code: &str) {
+    match code {
+        "515" => connection.blame(Cause::RestartRequired),
+        "429" => connection.cut(Cause::RateLimited),
+        "516" => {}
+        code if code.starts_with('5') => connection.cut(Cause::ServerError(format!("stream error {code}"))),
         _ => {}
     }
 }
