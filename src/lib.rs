@@ -12,6 +12,7 @@
 )]
 
 mod auth;
+mod browser;
 mod configuration;
 mod directory;
 mod error;
@@ -40,6 +41,7 @@ async fn fetch(request: Request, env: Env, _context: Context) -> Result<web_sys:
     let id = request_id::of(&request);
     let (method, path) = (request.method().to_string(), request.path());
     let mut response = answer(request, env).await;
+    browser::secure(response.headers_mut());
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert("x-request-id", id);
     }
@@ -51,6 +53,19 @@ async fn answer(request: Request, env: Env) -> http::Response<axum::body::Body> 
     let Ok(request) = worker::HttpRequest::try_from(request) else {
         return Refusal(ApiError::validation("url", "Not an address this API can read.")).into();
     };
+    let origin = browser::Origin::of(&env, request.headers());
+    let preflight = origin.as_ref().and_then(|_| browser::preflight(request.method(), request.headers()));
+    let mut response = match preflight {
+        Some(response) => response,
+        None => route(request, env).await,
+    };
+    if let Some(origin) = origin {
+        origin.allow(response.headers_mut());
+    }
+    response
+}
+
+async fn route(request: worker::HttpRequest, env: Env) -> http::Response<axum::body::Body> {
     let request = match routes::verbs::to_router(request) {
         Ok(request) => request,
         Err(refusal) => return refusal.into(),
