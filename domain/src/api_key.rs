@@ -169,15 +169,17 @@ pub struct ApiKeyWithSecret {
     pub key: String,
 }
 
-/// What `POST /api-keys` takes.
+/// What `POST /api-keys` takes. A name or permissions that are missing are read as empty, and refused by name.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CreateApiKeyInputBody {
     /// A name for people, 1 to 100 characters.
-    #[schema(min_length = 1, max_length = 100)]
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 100, required = true)]
     pub name: String,
     /// What it may do: nothing that the caller may not.
-    #[schema(min_items = 1, max_items = 4)]
+    #[serde(default)]
+    #[schema(min_items = 1, max_items = 4, required = true)]
     pub permissions: Vec<Capability>,
     /// Whether it works at once; it does when absent.
     pub enabled: Option<bool>,
@@ -360,7 +362,7 @@ mod tests {
         assert_eq!(granted(Some(&regranted)), vec![Capability::Send, Capability::Events]);
     }
 
-    /// Made with CPython: `zlib.crc32` and a base62 of its own.
+    /// Made with Python's `zlib.crc32` and a base62 of its own.
     const VECTORS: [&str; 3] = [
         "wa_00000000000000000000000000000000_2pnHq1",
         "wa_0123456789ABCDEFGHIJKLMNOPQRSTUV_1ruD0o",

@@ -160,16 +160,16 @@ pub struct MessageStatusPayload {
 /// # Errors
 /// `validation_error` for a name that is not in the catalogue.
 pub fn types(text: Option<&str>) -> Result<Vec<String>, ApiError> {
-    let names = text.unwrap_or_default().split(',').map(str::trim).filter(|name| !name.is_empty());
-    names
-        .map(|name| {
-            if CATALOGUE.contains(&name) {
-                Ok(name.to_owned())
-            } else {
-                Err(ApiError::validation("types", "Names an event that is not in the catalogue."))
-            }
-        })
-        .collect()
+    let mut types: Vec<String> = Vec::new();
+    for name in text.unwrap_or_default().split(',').map(str::trim).filter(|name| !name.is_empty()) {
+        if !CATALOGUE.contains(&name) {
+            return Err(ApiError::validation("types", "Names an event that is not in the catalogue."));
+        }
+        if !types.iter().any(|known| known == name) {
+            types.push(name.to_owned());
+        }
+    }
+    Ok(types)
 }
 
 /// Reads a position in a session's log: the `seq` after which to go on; 0 is the beginning.
@@ -224,7 +224,10 @@ mod tests {
 
     #[test]
     fn a_type_outside_the_catalogue_is_refused() {
-        assert_eq!(types(Some("message, auth.qr,")), Ok(vec!["message".to_owned(), "auth.qr".to_owned()]));
+        assert_eq!(
+            types(Some("message, auth.qr,,message")),
+            Ok(vec!["message".to_owned(), "auth.qr".to_owned()])
+        );
         assert!(types(Some("message,nope")).is_err());
     }
 }

@@ -1,22 +1,35 @@
-//! API keys: looked up by their hash, as better-auth's api-key plugin stores them.
+//! API keys: looked up by their hash, as better-auth's api-key plugin stores them. Nothing is remembered between
+//! requests: a key that is revoked is refused at once.
 
-use gateway_domain::api_key::{MAX_KEY_BYTES, granted, hash};
+use std::time::Duration;
+
+use futures::future::{Either, select};
+use gateway_domain::api_key::{MAX_KEY_BYTES, Shape, granted, hash, shape};
 use gateway_domain::error::ApiError;
 use serde::Deserialize;
-use serde_json::Value;
-use worker::{D1Type, Env};
+use worker::{D1Type, Delay, Env};
 
 use super::{Caller, Principal};
 use crate::configuration::now;
-use crate::directory::asking;
+use crate::directory::{Directory, Flag, Moment, asking};
 use crate::error::Refusal;
+
+/// When a key was last used is known to within this, in milliseconds.
+const USE_NOTED_EVERY: u64 = 10 * 60 * 1_000;
+/// How long an answer waits for the note.
+const NOTING: Duration = Duration::from_millis(500);
 
 #[derive(Deserialize)]
 struct Row {
+    id: String,
     reference_id: String,
     permissions: Option<String>,
-    enabled: Option<Value>,
-    expires_at: Option<Value>,
+    enabled: Option<Flag>,
+    expires_at: Option<Moment>,
+    last_request: Option<Moment>,
+    previous_expires_at: Option<Moment>,
+    /// Whether it was found by the secret it has now, not by the one before.
+    is_current: Flag,
 }
 
 /// Who a key belongs to.
@@ -24,41 +37,41 @@ struct Row {
 /// # Errors
 /// 401 with one body for every kind of key that does not open the door; 503 when the directory can't be asked.
 pub async fn authenticate(env: &Env, key: &str) -> Result<Principal, Refusal> {
-    if key.len() > MAX_KEY_BYTES {
+    if key.len() > MAX_KEY_BYTES || shape(key) == Shape::OwnDamaged {
         return Err(ApiError::unauthorized().into());
     }
     let hash = hash(key);
-    let statement = "SELECT reference_id, permissions, enabled, expires_at FROM apikey WHERE key = ?1";
+    let statement = "SELECT id, reference_id, permissions, enabled, expires_at, last_request, \
+                     previous_expires_at, key = ?1 AS is_current FROM apikey WHERE key = ?1 OR previous_key = ?1";
     let row = asking(true, || async {
         env.d1("DB")?.prepare(statement).bind_refs(&D1Type::Text(&hash))?.first::<Row>(None).await
     });
     let row = row.await?;
     let Some(row) = row.filter(is_valid) else { return Err(ApiError::unauthorized().into()) };
+    note_use(env, &row).await;
     Ok(Principal {
         organization: row.reference_id,
-        caller: Caller::Key,
+        caller: Caller::Key { id: row.id },
         capabilities: granted(row.permissions.as_deref()),
     })
 }
 
 fn is_valid(row: &Row) -> bool {
-    let enabled = match &row.enabled {
-        None | Some(Value::Null) => true,
-        Some(Value::Bool(enabled)) => *enabled,
-        Some(Value::Number(enabled)) => enabled.as_f64() != Some(0.0),
-        Some(_) => false,
-    };
-    enabled && !is_expired(row.expires_at.as_ref())
+    let has = |until: Option<Moment>| until.is_some_and(|until| !until.is_past());
+    row.enabled.is_none_or(|Flag(enabled)| enabled)
+        && (row.expires_at.is_none() || has(row.expires_at))
+        && (row.is_current.0 || has(row.previous_expires_at))
 }
 
-/// better-auth writes epoch milliseconds or ISO 8601, depending on its adapter; what is neither has expired.
-#[allow(clippy::cast_precision_loss, reason = "milliseconds, far below 2^53")]
-fn is_expired(expires_at: Option<&Value>) -> bool {
-    let at = match expires_at {
-        None | Some(Value::Null) => return false,
-        Some(Value::Number(at)) => at.as_f64().unwrap_or(f64::NAN),
-        Some(Value::String(at)) => js_sys::Date::parse(at),
-        Some(_) => f64::NAN,
-    };
-    at.is_nan() || at <= now() as f64
+/// Notes when the key was used, now and then. Nobody is refused, or waits long, because that fails.
+async fn note_use(env: &Env, row: &Row) {
+    let before = now().saturating_sub(USE_NOTED_EVERY);
+    if row.last_request.is_some_and(|at| at.milliseconds() >= before) {
+        return;
+    }
+    let Ok(directory) = Directory::of(env, &row.reference_id) else { return };
+    let noting = std::pin::pin!(directory.note_key_use(&row.id, before));
+    if let Either::Left((Err(error), _)) = select(noting, Delay::from(NOTING)).await {
+        worker::console_warn!("the use of key {} is not noted: {error}", row.id);
+    }
 }

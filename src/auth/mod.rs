@@ -42,7 +42,10 @@ pub enum Caller {
         is_super_admin: bool,
     },
     /// A script or service: a key has no user.
-    Key,
+    Key {
+        /// The key's id, which is no secret.
+        id: String,
+    },
 }
 
 impl Principal {
@@ -50,8 +53,21 @@ impl Principal {
     pub fn user(&self) -> Option<&str> {
         match &self.caller {
             Caller::Person { user, .. } => Some(user),
-            Caller::Key => None,
+            Caller::Key { .. } => None,
         }
+    }
+
+    /// The id of the key, where there is one.
+    pub fn key(&self) -> Option<&str> {
+        match &self.caller {
+            Caller::Key { id } => Some(id),
+            Caller::Person { .. } => None,
+        }
+    }
+
+    /// The first of these capabilities that they don't have.
+    pub fn lacks(&self, wanted: &[Capability]) -> Option<Capability> {
+        wanted.iter().copied().find(|wanted| !self.capabilities.contains(wanted))
     }
 
     /// Whether they may look across organizations.
@@ -97,6 +113,8 @@ impl Needs for Events {
 pub struct Allowed<N> {
     /// The caller.
     pub principal: Principal,
+    /// What they showed at the door.
+    pub credential: Credential,
     needs: PhantomData<fn() -> N>,
 }
 
@@ -104,19 +122,29 @@ impl<N: Needs> FromRequestParts<Env> for Allowed<N> {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, env: &Env) -> Result<Self, Refusal> {
-        let credential = credential(&parts.headers)?;
-        let principal = SendFuture::new(authenticate(env, &credential)).await?;
+        let credential = Credential(credential(&parts.headers)?);
+        let principal = SendFuture::new(credential.admit::<N>(env)).await?;
+        Ok(Self { principal, credential, needs: PhantomData })
+    }
+}
+
+/// A caller's credential. Whoever stays long is asked for it again.
+pub struct Credential(String);
+
+impl Credential {
+    /// The caller, if they have the capability.
+    ///
+    /// # Errors
+    /// 401 without valid credentials, 403 without the capability, 503 when that can't be known right now.
+    pub async fn admit<N: Needs>(&self, env: &Env) -> Result<Principal, Refusal> {
+        let principal = authenticate(env, &self.0).await?;
         let may = if N::ACROSS_ORGANIZATIONS && principal.is_super_admin() {
             true
         } else {
             // Who acts for no organization has nothing to act on.
             principal.capabilities.contains(&N::CAPABILITY) && !principal.organization.is_empty()
         };
-        if may {
-            Ok(Self { principal, needs: PhantomData })
-        } else {
-            Err(ApiError::forbidden(N::CAPABILITY.name()).into())
-        }
+        if may { Ok(principal) } else { Err(ApiError::forbidden(N::CAPABILITY.name()).into()) }
     }
 }
 

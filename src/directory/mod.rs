@@ -3,12 +3,14 @@
 //! Every statement on a tenant's table is a method of [`Directory`], which can't be had without an organization
 //! and binds it in each of them: isolation is a matter of types, not of care.
 
+mod api_keys;
 mod platform;
 mod sessions;
 
 use std::future::Future;
 use std::time::Duration;
 
+pub use api_keys::{Flag, KeyChanges, KeyRow, Moment, NewKey, Rotation};
 pub use platform::Platform;
 pub use sessions::{Changes, NewSession, SessionRow};
 use worker::{D1Database, Delay, Env};

@@ -16,14 +16,14 @@ fn ok() -> Response {
 }
 
 /// Answers as long as the Worker runs.
-#[utoipa::path(get, path = "/healthz", operation_id = "health", tag = "Operations",
+#[utoipa::path(get, path = "/healthz", operation_id = "health", tag = "Meta",
     responses((status = 200, description = "It runs.")))]
 pub async fn health() -> Response {
     ok()
 }
 
 /// Answers 200 when the configuration is sound, the directory can be read and its tables are there.
-#[utoipa::path(get, path = "/readyz", operation_id = "ready", tag = "Operations",
+#[utoipa::path(get, path = "/readyz", operation_id = "ready", tag = "Meta",
     responses((status = 200, description = "It can serve."), (status = 503, body = ApiError)))]
 #[worker::send]
 pub async fn ready(State(env): State<Env>) -> Result<Response, Refusal> {

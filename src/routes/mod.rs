@@ -1,6 +1,7 @@
 //! The routes: a folder a resource, a file an operation. The OpenAPI document is made from the same list.
 
 mod admin;
+mod api_keys;
 pub mod events;
 mod health;
 mod messages;
@@ -31,6 +32,9 @@ fn documented() -> OpenApiRouter<Env> {
         .routes(routes!(sessions::logout::logout))
         .routes(routes!(messages::send::send))
         .routes(routes!(events::list_session::list_session))
+        .routes(routes!(api_keys::create::create, api_keys::list::list))
+        .routes(routes!(api_keys::get::get, api_keys::update::update, api_keys::delete::delete))
+        .routes(routes!(api_keys::rotate::rotate))
         .routes(routes!(admin::list_sessions::list_sessions))
         .routes(routes!(openapi::document))
         .routes(routes!(health::health))

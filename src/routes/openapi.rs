@@ -21,7 +21,7 @@ pub fn base() -> OpenApi {
 }
 
 /// This document.
-#[utoipa::path(get, path = "/api/v1/openapi.json", operation_id = "openapi", tag = "Operations",
+#[utoipa::path(get, path = "/api/v1/openapi.json", operation_id = "openapi", tag = "Meta",
     responses((status = 200, description = "The OpenAPI 3.1 document.")))]
 pub async fn document() -> Response {
     let (_router, mut document) = super::documented().split_for_parts();

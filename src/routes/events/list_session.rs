@@ -1,15 +1,22 @@
 //! `GET /api/v1/sessions/{session}/events`
 
+use std::time::Duration;
+
+use axum::body::{Body, BodyDataStream, Bytes};
 use axum::extract::State;
 use axum::response::Response;
-use gateway_domain::error::ApiError;
+use futures::future::{Either, select};
+use futures::stream::{StreamExt, unfold};
+use gateway_domain::error::{ApiError, ErrorCode};
 use gateway_domain::event::{Envelope, position, types};
 use gateway_domain::page::{self, List};
 use gateway_session::call::{Call, EventPage};
 use http::{HeaderMap, StatusCode, header};
-use worker::Env;
+use worker::send::SendFuture;
+use worker::{Delay, Env};
 
-use crate::auth::{Allowed, Events};
+use crate::auth::{Allowed, Credential, Events, Principal};
+use crate::configuration::now;
 use crate::error::Refusal;
 use crate::request::{Query, SessionId};
 use crate::routes::sessions::{find, json};
@@ -17,6 +24,14 @@ use crate::session_object::SessionObject;
 
 /// The longest a page waits for its first event, in seconds.
 const MAX_WAIT: u32 = 30;
+/// How often the caller of a stream is authenticated again, in milliseconds: a revoked key's streams end within a
+/// minute.
+const CHECK_EVERY: u64 = 25_000;
+/// How long that may take, while the stream waits.
+const CHECK_PATIENCE: Duration = Duration::from_secs(10);
+/// Then the stream ends, after a quarter of an hour, and its reader comes back for the rest: a request may ask
+/// the directory only so often (50 times on the smallest plan), and a stream that can't be checked can't be ended.
+const CHECKS: u32 = 36;
 
 /// Reads a session's log: a JSON page, or with `Accept: text/event-stream` a stream that resumes after
 /// `Last-Event-ID` (or `after`) without loss. `nextCursor` is always the position to go on after: the log grows.
@@ -32,7 +47,7 @@ const MAX_WAIT: u32 = 30;
 #[worker::send]
 pub async fn list_session(
     State(env): State<Env>,
-    Allowed { principal, .. }: Allowed<Events>,
+    Allowed { principal, credential, .. }: Allowed<Events>,
     SessionId(id): SessionId,
     query: Query,
     headers: HeaderMap,
@@ -46,7 +61,8 @@ pub async fn list_session(
             Some(last) => Some(position("Last-Event-ID", Some(last))?),
             None => query.get("after").map(|after| position("after", Some(after))).transpose()?,
         };
-        return object.stream(Call::Stream { after, types }).await;
+        let stream = object.stream(Call::Stream { after, types }).await?;
+        return Ok(watched(stream, env, principal, credential));
     }
     let after = position("after", query.get("after"))?;
     let limit = page::limit(query.get("limit"))?;
@@ -59,5 +75,60 @@ fn wait(text: Option<&str>) -> Result<u32, ApiError> {
     match text.map_or(Ok(0), str::parse::<u32>) {
         Ok(wait) if wait <= MAX_WAIT => Ok(wait),
         _ => Err(ApiError::validation("wait", "Must be a whole number of seconds from 0 to 30.")),
+    }
+}
+
+/// The stream, for as long as its caller would be let in.
+fn watched(stream: Response, env: Env, principal: Principal, credential: Credential) -> Response {
+    let (parts, body) = stream.into_parts();
+    let check_at = now().saturating_add(CHECK_EVERY);
+    let body = body.into_data_stream();
+    let watched = Watched { body, env, principal, credential, check_at, checks: CHECKS };
+    let body = unfold(watched, |mut watched| {
+        SendFuture::new(async move { watched.next().await.map(|chunk| (chunk, watched)) })
+    });
+    Response::from_parts(parts, Body::from_stream(body))
+}
+
+struct Watched {
+    body: BodyDataStream,
+    env: Env,
+    principal: Principal,
+    credential: Credential,
+    check_at: u64,
+    checks: u32,
+}
+
+impl Watched {
+    async fn next(&mut self) -> Option<Result<Bytes, axum::Error>> {
+        loop {
+            let left = self.check_at.saturating_sub(now());
+            if left > 0 {
+                let check = Delay::from(Duration::from_millis(left));
+                if let Either::Left((chunk, _)) = select(self.body.next(), check).await {
+                    return chunk;
+                }
+            } else {
+                self.checks = self.checks.checked_sub(1)?;
+                if !self.would_be_let_in().await {
+                    let whose = self.principal.key().map_or("a login".to_owned(), |id| format!("key {id}"));
+                    worker::console_log!("a stream of {whose} ends: it opens the door no longer");
+                    return None;
+                }
+                self.check_at = now().saturating_add(CHECK_EVERY);
+            }
+        }
+    }
+
+    /// As far as can be known: while the directory can't be asked the stream goes on.
+    async fn would_be_let_in(&self) -> bool {
+        let asking = std::pin::pin!(self.credential.admit::<Events>(&self.env));
+        match select(asking, Delay::from(CHECK_PATIENCE)).await {
+            Either::Left((Ok(principal), _)) => principal.organization == self.principal.organization,
+            Either::Left((Err(Refusal(error)), _)) => {
+                !matches!(error.error.code, ErrorCode::Unauthorized | ErrorCode::Forbidden)
+            }
+            Either::Right(_) => true,
+        }
     }
 }

@@ -1,0 +1,43 @@
+//! `POST /api/v1/api-keys`
+
+use axum::extract::State;
+use axum::response::Response;
+use gateway_domain::api_key::{ApiKeyWithSecret, CreateApiKeyInputBody};
+use gateway_domain::error::ApiError;
+use gateway_domain::ids;
+use http::StatusCode;
+use worker::Env;
+
+use super::{mint, permit, reveal};
+use crate::auth::{Allowed, Manage};
+use crate::configuration::{now, random};
+use crate::directory::{Directory, NewKey};
+use crate::error::Refusal;
+use crate::request::Json;
+
+/// Makes a key, which works at once. The answer has its secret, `key`, which is never shown again. It can be
+/// allowed nothing that the caller is not.
+#[utoipa::path(post, path = "/api/v1/api-keys", operation_id = "createApiKey", tag = "API keys", security(("bearer" = []), ("apiKey" = [])),
+    request_body = CreateApiKeyInputBody,
+    responses((status = 201, body = ApiKeyWithSecret), (status = 400, body = ApiError), (status = 401, body = ApiError),
+              (status = 403, body = ApiError), (status = 503, body = ApiError)))]
+#[worker::send]
+pub async fn create(
+    State(env): State<Env>,
+    Allowed { principal, .. }: Allowed<Manage>,
+    Json(body): Json<CreateApiKeyInputBody>,
+) -> Result<Response, Refusal> {
+    body.validate(now())?;
+    permit(&principal, &body.permissions)?;
+    let secret = mint()?;
+    let key = NewKey {
+        id: &ids::mint(now(), random()),
+        name: &body.name,
+        secret: &secret,
+        permissions: &body.permissions,
+        enabled: body.enabled.unwrap_or(true),
+        expires_at: body.expires_at,
+    };
+    let row = Directory::of(&env, &principal.organization)?.insert_key(&key).await?;
+    reveal(StatusCode::CREATED, row, secret)
+}

@@ -1,0 +1,54 @@
+//! `GET /api/v1/api-keys`
+
+use axum::extract::State;
+use axum::response::Response;
+use gateway_domain::api_key::ApiKey;
+use gateway_domain::checksum::{self, checksum};
+use gateway_domain::error::ApiError;
+use gateway_domain::page::{self, List};
+use http::StatusCode;
+use worker::Env;
+
+use super::present;
+use crate::auth::{Allowed, Manage};
+use crate::directory::Directory;
+use crate::error::Refusal;
+use crate::request::Query;
+use crate::routes::sessions::json;
+
+/// Lists the organization's keys, without their secrets, in the order of their ids: those the gateway made are in
+/// the order they were made.
+#[utoipa::path(get, path = "/api/v1/api-keys", operation_id = "listApiKeys", tag = "API keys", security(("bearer" = []), ("apiKey" = [])),
+    params(("limit" = Option<u32>, Query, description = "1 to 200; 50 when absent."),
+           ("cursor" = Option<String>, Query, description = "The previous page's nextCursor.")),
+    responses((status = 200, body = List<ApiKey>), (status = 400, body = ApiError),
+              (status = 401, body = ApiError), (status = 403, body = ApiError), (status = 503, body = ApiError)))]
+#[worker::send]
+pub async fn list(
+    State(env): State<Env>,
+    Allowed { principal, .. }: Allowed<Manage>,
+    query: Query,
+) -> Result<Response, Refusal> {
+    let limit = page::limit(query.get("limit"))?;
+    let after = query.get("cursor").map(last_of_page).transpose()?.unwrap_or_default();
+    let directory = Directory::of(&env, &principal.organization)?;
+    let mut rows = directory.keys(&after, limit + 1).await?;
+    let more = rows.len() > limit as usize;
+    rows.truncate(limit as usize);
+    let next_cursor = rows.last().filter(|_| more).map(|row| cursor_after(&row.id));
+    json(StatusCode::OK, &List { data: rows.into_iter().map(present).collect(), next_cursor })
+}
+
+/// An id may be any text, so that only a checksum tells a damaged cursor.
+fn cursor_after(id: &str) -> String {
+    page::cursor_after(&format!("{}{id}", checksum(id)))
+}
+
+/// The id a cursor stands after.
+fn last_of_page(cursor: &str) -> Result<String, ApiError> {
+    let key = page::read_cursor(cursor)?;
+    match key.split_at_checked(checksum::LENGTH) {
+        Some((sum, id)) if sum == checksum(id) => Ok(id.to_owned()),
+        _ => Err(ApiError::validation("cursor", "Not a cursor this list gave out.")),
+    }
+}
