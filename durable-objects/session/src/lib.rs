@@ -2,8 +2,8 @@
 //!
 //! It owns the number's socket, its keys, its event log and its messages, in one SQLite database. An object is
 //! reachable through its binding only; [`call`] is its whole interface. The path of an inbound message reads:
-//! [`transport`](transport) (frame) → the client library → [`connection`](connection) (handler) → [`inbound`]
-//! (domain types) → [`journal`] (one write) → [`stream`](stream) and the pages (readers).
+//! `transport` (frame) → the client library → `connection` (handler) → `news`, by way of [`inbound`] (domain types) →
+//! [`journal`] (one write) → `stream` and the pages (readers).
 //!
 //! What needs no runtime is compiled natively too and tested there; the rest exists on wasm32 only.
 
@@ -17,6 +17,8 @@ pub mod schema;
 pub use fence::{Fence, FencedSql};
 
 #[cfg(target_arch = "wasm32")]
+mod alarm;
+#[cfg(target_arch = "wasm32")]
 mod clock;
 #[cfg(target_arch = "wasm32")]
 mod connection;
@@ -24,6 +26,8 @@ mod connection;
 mod guard;
 #[cfg(target_arch = "wasm32")]
 mod http_client;
+#[cfg(target_arch = "wasm32")]
+mod news;
 #[cfg(target_arch = "wasm32")]
 mod object;
 #[cfg(target_arch = "wasm32")]

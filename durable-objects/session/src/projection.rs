@@ -5,9 +5,10 @@ use std::rc::Rc;
 
 use wasm_bindgen::JsValue;
 
+use crate::alarm::timer;
 use crate::clock;
 use crate::journal::Record;
-use crate::room::{Room, timer};
+use crate::room::Room;
 
 /// How long after a failed write the next is tried.
 const RETRY_MS: u64 = 5_000;

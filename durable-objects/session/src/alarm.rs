@@ -1,0 +1,128 @@
+//! The alarm of a room: one physical alarm, many timers, and what is done when they are due (docs/decisions/heartbeat.md).
+
+use std::rc::Rc;
+
+use gateway_domain::lifecycle::{Cause, Happening};
+use gateway_sql::SqlError;
+
+use crate::journal::MAX_EVENTS;
+use crate::room::{Link, Room};
+use crate::{clock, projection};
+
+/// While a session should be connected its alarm fires at least this often: without it the runtime drops object
+/// and socket in silence after 140 s (docs/decisions/heartbeat.md).
+pub(crate) const TICK_MS: u64 = 15_000;
+
+/// The names of the timers.
+pub mod timer {
+    /// The heartbeat.
+    pub const TICK: &str = "tick";
+    /// The next attempt to connect.
+    pub const RETRY: &str = "retry";
+    /// The directory has not seen the newest state yet.
+    pub const PROJECTION: &str = "projection";
+}
+
+impl Room {
+    /// The alarm: pushes every due timer ahead, so that nothing is lost if the work dies, and returns what is
+    /// due.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn take_due(&self, now: u64) -> Result<Vec<String>, SqlError> {
+        self.armed.set(None);
+        if self.erased.get() {
+            return Ok(vec![]);
+        }
+        let due = self.journal.due(now)?;
+        for name in &due {
+            self.journal.set_timer(name, now + TICK_MS)?;
+        }
+        Ok(due)
+    }
+
+    /// What is due is done.
+    pub async fn work(self: &Rc<Self>, due: Vec<String>) {
+        // Also when no timer is due: the guard's alarm comes early, to an object that has just lost its memory.
+        self.resume(clock::now());
+        for name in due {
+            match name.as_str() {
+                timer::TICK => self.tick(),
+                timer::RETRY => {
+                    self.happen(Happening::RetryDue);
+                    self.forget_served_retry();
+                }
+                timer::PROJECTION => projection::project(self).await,
+                unknown => {
+                    worker::console_warn!("a timer nobody knows: {unknown}");
+                    let _kept_for_later = self.journal.clear_timer(unknown);
+                }
+            }
+        }
+    }
+
+    /// The timer was pushed ahead before the work; a retry nobody waits for any more must not come back.
+    fn forget_served_retry(&self) {
+        let waits = self.record.borrow().as_ref().is_some_and(|record| record.lifecycle.retry_at().is_some());
+        if !waits && let Err(error) = self.journal.clear_timer(timer::RETRY) {
+            worker::console_error!("timer: {error}");
+        }
+    }
+
+    fn tick(self: &Rc<Self>) {
+        let now = clock::now();
+        if let Err(error) = self.journal.trim(MAX_EVENTS) {
+            worker::console_error!("the log could not be trimmed: {error}");
+        }
+        self.resume(now);
+        let hopeless = match &*self.link.borrow() {
+            Link::Up(connection) => connection.is_beyond_hope(now).then_some(connection.epoch),
+            Link::Down | Link::Opening => None,
+        };
+        if let Some(epoch) = hopeless {
+            self.ended(epoch, Cause::Stalled);
+        }
+    }
+
+    /// After a restart the record says "live" and there is no connection: begin again.
+    pub fn resume(self: &Rc<Self>, now: u64) {
+        let down = matches!(*self.link.borrow(), Link::Down);
+        let (live, retry_at) = match self.record.borrow().as_ref() {
+            Some(record) => (record.lifecycle.status.is_live(), record.lifecycle.retry_at()),
+            None => return,
+        };
+        match retry_at {
+            _ if !live || !down => {}
+            Some(at) if at <= now => self.happen(Happening::RetryDue),
+            Some(_) => {}
+            None => self.happen(Happening::Ended(Cause::Restarted)),
+        }
+    }
+
+    /// Sets the one physical alarm to the earliest timer.
+    pub fn arm(self: &Rc<Self>) {
+        let Ok(Some(due)) = self.journal.next_due() else { return };
+        // One armed in the past has been lost, or is about to fire and will arm the next itself.
+        let now = clock::now();
+        if self.armed.get().is_some_and(|armed| armed <= due && armed > now) {
+            return;
+        }
+        self.armed.set(Some(due));
+        let room = Rc::clone(self);
+        wasm_bindgen_futures::spawn_local(async move {
+            if let Err(error) = room.set_alarm(due).await {
+                worker::console_error!("the alarm could not be set: {error}");
+            }
+        });
+    }
+
+    /// Sets the alarm and waits until that is stored.
+    ///
+    /// # Errors
+    /// When the storage fails.
+    pub async fn set_alarm(&self, due: u64) -> worker::Result<()> {
+        self.armed.set(Some(due));
+        let offset = i64::try_from(due.saturating_sub(clock::now())).unwrap_or(i64::MAX);
+        self.state().storage().set_alarm(offset).await
+    }
+}

@@ -1,0 +1,169 @@
+//! What WhatsApp tells a room: QR codes, the pairing, messages, receipts, acks. Each is stored and told in one write.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use gateway_domain::event::{AuthCodePayload, AuthQrPayload, MessageStatusPayload};
+use gateway_domain::jid::phone_number;
+use gateway_domain::lifecycle::{Cause, Happening};
+use gateway_domain::session::Qr;
+use gateway_sql::SqlError;
+use whatsapp_rust::types::events::{InboundMessage, PairSuccess, Receipt};
+use whatsapp_rust::types::message::MessageSource;
+use whatsapp_rust::types::presence::ReceiptType;
+
+use crate::connection::Connection;
+use crate::journal::Record;
+use crate::room::{Room, json};
+use crate::{clock, inbound};
+
+impl Room {
+    /// A QR code is out.
+    pub fn qr_shown(self: &Rc<Self>, code: &str, lasts: Duration) {
+        let lasts = u64::try_from(lasts.as_millis()).unwrap_or(0);
+        let qr = Qr { code: code.to_owned(), expires_at: clock::now() + lasts };
+        let payload = json(&AuthQrPayload { code: qr.code.clone(), expires_at: qr.expires_at });
+        self.happen_with(Happening::QrShown, |_| {}, &[("auth.qr", payload)]);
+        self.qr.replace(Some(qr));
+        self.wake.notify(usize::MAX);
+    }
+
+    /// A phone accepted the pairing. The keys are flushed at once: WhatsApp already believes in them.
+    pub fn paired(self: &Rc<Self>, connection: &Rc<Connection>, pair: &PairSuccess) {
+        let some = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+        let (jid, lid) = (pair.id.to_string(), pair.lid.to_non_ad_string());
+        let payload = json(&AuthCodePayload {
+            jid: Some(jid.clone()),
+            lid: some(&lid),
+            business_name: some(&pair.business_name),
+            platform: some(&pair.platform),
+        });
+        let touch = |record: &mut Record| {
+            record.phone_number = phone_number(&jid).map(str::to_owned);
+            record.wa_jid = Some(jid.clone());
+            record.wa_lid = some(&lid);
+        };
+        self.happen_with(Happening::Paired, touch, &[("auth.code", payload)]);
+        let persistence = connection.client.persistence_manager();
+        wasm_bindgen_futures::spawn_local(async move {
+            if let Err(error) = persistence.flush().await {
+                worker::console_error!("the new keys could not be stored: {error}");
+            }
+        });
+    }
+
+    /// A message came in: stored and told in one write, before its ack can leave (the output gate holds frames
+    /// back until the write is durable).
+    pub fn message_in(self: &Rc<Self>, connection: &Rc<Connection>, message: &InboundMessage) {
+        self.crash(true);
+        let Some(inbound) = inbound::normalise(&message.message, &message.info) else { return };
+        let now = clock::now();
+        let stored = self.journal.insert_message(&inbound.row).and_then(|new| {
+            if new {
+                let payload = json(&inbound.payload);
+                self.journal.append(&clock::event_id(), inbound.event, connection.epoch, now, &payload)?;
+            }
+            Ok(new)
+        });
+        self.crash(false);
+        match stored {
+            Ok(true) => {
+                self.wake.notify(usize::MAX);
+                crate::sending::mark_read(self, connection, &message.info);
+            }
+            Ok(false) => {}
+            Err(error) => {
+                worker::console_error!("an inbound message could not be stored: {error}");
+                // Without its row the ack must not leave: WhatsApp keeps the message and delivers it again.
+                connection.cut(Cause::Network("the object's storage failed".to_owned()));
+            }
+        }
+    }
+
+    #[cfg(feature = "simulator")]
+    fn crash(&self, before_insert: bool) {
+        use crate::call::CrashPoint;
+        let wanted = if before_insert { CrashPoint::BeforeInsert } else { CrashPoint::AfterInsert };
+        assert_ne!(self.crash_point.get(), Some(wanted), "asked for by a durability test");
+    }
+
+    #[cfg(not(feature = "simulator"))]
+    #[allow(clippy::unused_self, reason = "the simulator build's twin uses it")]
+    fn crash(&self, _before_insert: bool) {}
+
+    /// Somebody's device received or read what this number sent.
+    pub fn receipt_in(self: &Rc<Self>, receipt: &Receipt) {
+        let status = match receipt.r#type {
+            ReceiptType::Delivered | ReceiptType::Inactive => "delivered",
+            ReceiptType::Read => "read",
+            ReceiptType::Played => "played",
+            _ => return,
+        };
+        let ids: Vec<String> = receipt.message_ids.iter().map(ToString::to_string).collect();
+        let timestamp = u64::try_from(receipt.timestamp.timestamp_millis()).unwrap_or(0);
+        self.status_changed(&ids, status, timestamp, Some(&receipt.source));
+    }
+
+    /// WhatsApp's server answered a message of ours.
+    pub fn acked(self: &Rc<Self>, id: &str, error: Option<&str>, timestamp: u64) {
+        let ids = [id.to_owned()];
+        if error.is_some() {
+            self.status_changed(&ids, "failed", timestamp, None);
+            return;
+        }
+        let told = self.journal.raise_status(&ids, "sent").and_then(|raised| {
+            let Some(message) = raised.first().map_or(Ok(None), |id| self.journal.sent_message(id))? else {
+                return Ok(());
+            };
+            self.journal.set_timestamp(id, timestamp)?;
+            let payload = json(&crate::sending::from_me(&message, timestamp));
+            self.journal.append(
+                &clock::event_id(),
+                "message.from_me",
+                self.epoch(),
+                clock::now(),
+                &payload,
+            )?;
+            Ok(())
+        });
+        self.told(told);
+    }
+
+    fn status_changed(
+        self: &Rc<Self>,
+        ids: &[String],
+        status: &str,
+        timestamp: u64,
+        source: Option<&MessageSource>,
+    ) {
+        let told = self.journal.raise_status(ids, status).and_then(|raised| {
+            let Some(first) = raised.first() else { return Ok(()) };
+            let chat_jid = self.journal.sent_message(first)?.map(|message| message.chat).unwrap_or_default();
+            let payload = json(&MessageStatusPayload {
+                chat_jid,
+                message_ids: raised,
+                sender_jid: source.map(|source| source.sender.to_non_ad_string()),
+                status: status.to_owned(),
+                timestamp,
+            });
+            self.journal.append(
+                &clock::event_id(),
+                "message.status",
+                self.epoch(),
+                clock::now(),
+                &payload,
+            )?;
+            Ok(())
+        });
+        self.told(told);
+    }
+
+    fn told(&self, written: Result<(), SqlError>) {
+        match written {
+            Ok(()) => {
+                self.wake.notify(usize::MAX);
+            }
+            Err(error) => worker::console_error!("an event could not be written: {error}"),
+        }
+    }
+}
