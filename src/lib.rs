@@ -1,8 +1,8 @@
 //! The front door: answers REST, keeps no state.
 //!
-//! A request is authenticated ([`auth`]), its session looked up by organization and id together
-//! ([`directory`]), handed to the session's object ([`session_object`]), and answered. One operation is one file
-//! under [`routes`]: its errors, its documentation and its handler together.
+//! A request is authenticated (`auth`), its session looked up by organization and id together (`directory`), handed to
+//! the session's object (`session_object`), and answered. One operation is one file under `routes`: its errors, its
+//! documentation and its handler together.
 //!
 //! It exists on wasm32 only; what needs no runtime lives in `gateway-domain` and is tested there.
 #![cfg(target_arch = "wasm32")]

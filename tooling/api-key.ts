@@ -3,6 +3,7 @@
 import { createHash, randomBytes, randomInt } from "node:crypto";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { crc32 } from "node:zlib";
 import { Failure } from "./failure.ts";
 import { logDir } from "./layout.ts";
 import { complete } from "./processes.ts";
@@ -19,8 +20,10 @@ export interface KeyRequest {
 
 const PREFIX = "wa_";
 const ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-/** 43 letters of 62 hold 256 bits. */
-const LENGTH = 43;
+/** 32 letters of 62 hold 190 bits. */
+const LENGTH = 32;
+/** 6 letters of 62 hold the 32 bits of the checksum. */
+const CHECKSUM_LENGTH = 6;
 /** How long a write waits for workerd's own. */
 const BUSY_MS = 5_000;
 
@@ -70,7 +73,8 @@ export async function mintRemotely(request: KeyRequest): Promise<string> {
 
 function newKey(request: KeyRequest): { key: string; row: Record<string, string | number | null> } {
   const letters = Array.from({ length: LENGTH }, () => ALPHABET[randomInt(ALPHABET.length)]);
-  const key = `${PREFIX}${letters.join("")}`;
+  const body = `${PREFIX}${letters.join("")}`;
+  const key = `${body}_${checksum(body)}`;
   const now = Date.now();
   return {
     key,
@@ -88,6 +92,17 @@ function newKey(request: KeyRequest): { key: string; row: Record<string, string 
       updated_at: now,
     },
   };
+}
+
+/** As domain/src/checksum.rs has it: CRC-32 in base62, padded. */
+function checksum(text: string): string {
+  let rest = crc32(text);
+  let digits = "";
+  while (digits.length < CHECKSUM_LENGTH) {
+    digits = `${ALPHABET[rest % ALPHABET.length]}${digits}`;
+    rest = Math.floor(rest / ALPHABET.length);
+  }
+  return digits;
 }
 
 export function parsePermissions(text: string): Permission[] {

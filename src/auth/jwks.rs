@@ -9,6 +9,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::time::Duration;
 
+use futures::StreamExt;
 use futures::future::{Either, select};
 use gateway_domain::jwt::{self, Issuer, Key};
 use worker::{AbortController, Delay, Env, Fetch, Headers, Method, Request, RequestInit, RequestRedirect};
@@ -20,11 +21,21 @@ const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 /// The largest set we read.
 const MAX_SET_BYTES: usize = 256 * 1024;
 
+/// How many requests of an isolate may fetch the same set at once; the others settle with what is known.
+const FETCHES_AT_ONCE: u32 = 8;
+/// After a failure with nothing known, the next try comes this soon: a cold isolate should not stay locked out.
+const COLD_COOLDOWN_MS: u64 = 1_000;
+
 #[derive(Clone, Default)]
 struct Kept {
     keys: Vec<Key>,
-    fetched_at: Option<u64>,
+    /// When the fetch began that brought the keys: an answer to an earlier question must not replace a later one's,
+    /// it could bring a withdrawn key back.
     asked_at: u64,
+    fetched_at: Option<u64>,
+    /// When a fetch last ended, well or not.
+    answered_at: u64,
+    under_way: u32,
 }
 
 thread_local! {
@@ -49,18 +60,26 @@ pub async fn find(env: &Env, issuer: &Issuer, kid: &str) -> Found {
     let began = now();
     let kept = SETS.with_borrow(|sets| sets.get(&issuer.jwks_url).cloned()).unwrap_or_default();
     let age = kept.fetched_at.map(|at| began.saturating_sub(at));
-    let is_fresh = age.is_some_and(|age| age < lifetime);
     let known = named(&kept.keys, kid);
-    let may_ask = began.saturating_sub(kept.asked_at) >= cooldown;
-    if (is_fresh && known.is_some()) || !may_ask {
+    if known.is_some() && age.is_some_and(|age| age < lifetime) {
         return settle(known, age, maximum);
     }
-    SETS.with_borrow_mut(|sets| sets.entry(issuer.jwks_url.clone()).or_default().asked_at = began);
-    match fetch(&issuer.jwks_url).await {
+    let cooldown = if kept.fetched_at.is_some() { cooldown } else { cooldown.min(COLD_COOLDOWN_MS) };
+    let rested = began.saturating_sub(kept.answered_at) >= cooldown;
+    if (!rested && kept.under_way == 0) || kept.under_way >= FETCHES_AT_ONCE {
+        return settle(known, age, maximum);
+    }
+    let under_way = UnderWay::begin(&issuer.jwks_url);
+    let fetched = fetch(&issuer.jwks_url).await;
+    drop(under_way);
+    match fetched {
         Ok(keys) => {
             let found = named(&keys, kid);
             SETS.with_borrow_mut(|sets| {
-                sets.insert(issuer.jwks_url.clone(), Kept { keys, fetched_at: Some(now()), asked_at: began });
+                let kept = sets.entry(issuer.jwks_url.clone()).or_default();
+                if began >= kept.asked_at {
+                    (kept.keys, kept.asked_at, kept.fetched_at) = (keys, began, Some(now()));
+                }
             });
             found.map_or(Found::Unknown, Found::Key)
         }
@@ -68,6 +87,26 @@ pub async fn find(env: &Env, issuer: &Issuer, kid: &str) -> Found {
             worker::console_warn!("the keys of {} can't be fetched: {error}", issuer.issuer);
             settle(known, age, maximum)
         }
+    }
+}
+
+/// A fetch under way; counted off also when its request is given up.
+struct UnderWay(String);
+
+impl UnderWay {
+    fn begin(url: &str) -> Self {
+        SETS.with_borrow_mut(|sets| sets.entry(url.to_owned()).or_default().under_way += 1);
+        Self(url.to_owned())
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        SETS.with_borrow_mut(|sets| {
+            let kept = sets.entry(self.0.clone()).or_default();
+            kept.under_way = kept.under_way.saturating_sub(1);
+            kept.answered_at = now();
+        });
     }
 }
 
@@ -108,9 +147,13 @@ async fn exchange(url: &str, signal: &worker::AbortSignal) -> worker::Result<Str
     if response.status_code() != 200 {
         return Err(worker::Error::RustError(format!("status {}", response.status_code())));
     }
-    let text = response.text().await?;
-    if text.len() > MAX_SET_BYTES {
-        return Err(worker::Error::RustError("the set is too large".to_owned()));
+    let mut stream = response.stream()?;
+    let mut bytes = Vec::new();
+    while let Some(chunk) = stream.next().await {
+        bytes.extend(chunk?);
+        if bytes.len() > MAX_SET_BYTES {
+            return Err(worker::Error::RustError("the set is too large".to_owned()));
+        }
     }
-    Ok(text)
+    String::from_utf8(bytes).map_err(|_| worker::Error::RustError("the set is not UTF-8".to_owned()))
 }

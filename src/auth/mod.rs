@@ -170,6 +170,10 @@ fn credential(headers: &HeaderMap) -> Result<String, Refusal> {
         None => None,
         Some(value) => Some(value.to_str().map_err(|_| ApiError::unauthorized())?.trim()),
     };
+    // A login is a Bearer token and nothing else.
+    if key.is_some_and(jwt::looks_like_one) {
+        return Err(ApiError::unauthorized().into());
+    }
     match (bearer, key) {
         (Some(bearer), Some(key)) if bearer != key => Err(ApiError::unauthorized().into()),
         (Some(credential), _) | (None, Some(credential)) if !credential.is_empty() => {

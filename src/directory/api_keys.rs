@@ -218,11 +218,12 @@ impl Directory {
 
     /// Notes that a key is used, unless somebody did since `before`. A date in text is a frontend's, and compares
     /// as later than any number.
-    pub async fn note_key_use(&self, id: &str, before: u64) -> worker::Result<()> {
+    pub async fn note_key_use(&self, id: &str, before: u64) -> Result<(), Refusal> {
         let statement = "UPDATE apikey SET last_request = ?3 WHERE reference_id = ?1 AND id = ?2 \
                          AND (last_request IS NULL OR last_request < ?4 OR typeof(last_request) = 'text')";
         let bindings = [self.organization.as_str().into(), id.into(), moment(now()), moment(before)];
-        self.database.prepare(statement).bind(&bindings)?.run().await.map(drop)
+        asking(true, || async { self.database.prepare(statement).bind(&bindings)?.run().await.map(drop) })
+            .await
     }
 
     async fn key_row(

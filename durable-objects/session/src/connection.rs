@@ -37,6 +37,8 @@ const DECODING_MS: u64 = 5_000;
 const LOGIN_MS: u64 = 60_000;
 /// How long a connection that was told to end may take to flush.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(12);
+/// How long WhatsApp may take to confirm an unlink.
+const UNLINK_TIMEOUT: Duration = Duration::from_secs(10);
 /// One-time keys made at pairing. The official client makes 812, a second of everybody's CPU in one isolate;
 /// the server asks for more when they run low.
 const ONE_TIME_KEYS: usize = 100;
@@ -139,6 +141,7 @@ impl Connection {
             // It left by itself and said nothing: its keepalive found the socket dead.
             (None, _) => Cause::Stalled,
             (Some(_), Some(broken)) if self.line.frames() == 0 => Cause::Network(broken),
+            (Some(reason), _) if !self.line.was_opened() => Cause::Network(reason),
             (Some(reason), _) => Cause::HandshakeFailed(reason),
         }
     }
@@ -225,7 +228,11 @@ impl Connection {
     pub async fn unlink(&self) -> Result<(), String> {
         let device = self.client.persistence_manager().get_device_snapshot();
         let jid = device.pn.clone().ok_or("no device is linked")?;
-        self.client.execute(RemoveCompanionDeviceSpec::new(&jid)).await.map_err(|error| error.to_string())
+        let asked = std::pin::pin!(self.client.execute(RemoveCompanionDeviceSpec::new(&jid)));
+        match select(asked, Delay::from(UNLINK_TIMEOUT)).await {
+            Either::Left((answer, _)) => answer.map_err(|error| error.to_string()),
+            Either::Right(_) => Err("no answer in time".to_owned()),
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use whatsapp_rust::types::presence::ReceiptType;
 use crate::connection::Connection;
 use crate::journal::Record;
 use crate::room::{Room, json};
-use crate::{clock, inbound};
+use crate::{clock, inbound, sending};
 
 impl Room {
     /// A QR code is out.
@@ -69,7 +69,7 @@ impl Room {
         match stored {
             Ok(true) => {
                 self.wake.notify(usize::MAX);
-                crate::sending::mark_read(self, connection, &message.info);
+                sending::mark_read(self, connection, &message.info);
             }
             Ok(false) => {}
             Err(error) => {
@@ -106,29 +106,12 @@ impl Room {
 
     /// WhatsApp's server answered a message of ours.
     pub fn acked(self: &Rc<Self>, id: &str, error: Option<&str>, timestamp: u64) {
-        let ids = [id.to_owned()];
-        if error.is_some() {
-            self.status_changed(&ids, "failed", timestamp, None);
-            return;
-        }
-        let told = self.journal.raise_status(&ids, "sent").and_then(|raised| {
-            let Some(message) = raised.first().map_or(Ok(None), |id| self.journal.sent_message(id))? else {
-                return Ok(());
-            };
-            self.journal.set_timestamp(id, timestamp)?;
-            let payload = json(&crate::sending::from_me(&message, timestamp));
-            self.journal.append(
-                &clock::event_id(),
-                "message.from_me",
-                self.epoch(),
-                clock::now(),
-                &payload,
-            )?;
-            Ok(())
-        });
-        self.told(told);
+        let status = if error.is_some() { "failed" } else { "sent" };
+        self.status_changed(&[id.to_owned()], status, timestamp, None);
     }
 
+    /// Messages of this number have come further. The first news that one has left it is told as `message.from_me`,
+    /// be it the ack or a receipt that overtook it; every later step is a `message.status`.
     fn status_changed(
         self: &Rc<Self>,
         ids: &[String],
@@ -136,26 +119,41 @@ impl Room {
         timestamp: u64,
         source: Option<&MessageSource>,
     ) {
-        let told = self.journal.raise_status(ids, status).and_then(|raised| {
-            let Some(first) = raised.first() else { return Ok(()) };
-            let chat_jid = self.journal.sent_message(first)?.map(|message| message.chat).unwrap_or_default();
-            let payload = json(&MessageStatusPayload {
-                chat_jid,
-                message_ids: raised,
-                sender_jid: source.map(|source| source.sender.to_non_ad_string()),
-                status: status.to_owned(),
-                timestamp,
-            });
-            self.journal.append(
-                &clock::event_id(),
-                "message.status",
-                self.epoch(),
-                clock::now(),
-                &payload,
-            )?;
-            Ok(())
-        });
+        let told = self.write_status(ids, status, timestamp, source);
         self.told(told);
+    }
+
+    fn write_status(
+        &self,
+        ids: &[String],
+        status: &str,
+        timestamp: u64,
+        source: Option<&MessageSource>,
+    ) -> Result<(), SqlError> {
+        let (epoch, now) = (self.epoch(), clock::now());
+        let messages = ids.iter().filter_map(|id| self.journal.sent_message(id).transpose());
+        let messages = messages.collect::<Result<Vec<_>, _>>()?;
+        let raised = self.journal.raise_status(ids, status)?;
+        for message in messages.iter().filter(|message| raised.contains(&message.id)) {
+            if message.status.as_deref() == Some("pending") && status != "failed" {
+                self.journal.set_timestamp(&message.id, timestamp)?;
+                let payload = json(&sending::from_me(message, timestamp));
+                self.journal.append(&clock::event_id(), "message.from_me", epoch, now, &payload)?;
+            }
+        }
+        if status == "sent" || raised.is_empty() {
+            return Ok(());
+        }
+        let chat_jid = messages.iter().find(|message| raised.contains(&message.id));
+        let payload = json(&MessageStatusPayload {
+            chat_jid: chat_jid.map(|message| message.chat.clone()).unwrap_or_default(),
+            message_ids: raised,
+            sender_jid: source.map(|source| source.sender.to_non_ad_string()),
+            status: status.to_owned(),
+            timestamp,
+        });
+        self.journal.append(&clock::event_id(), "message.status", epoch, now, &payload)?;
+        Ok(())
     }
 
     fn told(&self, written: Result<(), SqlError>) {

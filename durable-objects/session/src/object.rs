@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use futures::future::{Either, select};
 use gateway_domain::error::ApiError;
-use gateway_domain::lifecycle::{Happening, Status};
+use gateway_domain::lifecycle::{Cause, Happening, Status};
 use serde::Serialize;
 use worker::{
     Delay, DurableObject, Env, Headers, Request, Response, Result, State, WebSocket,
@@ -179,7 +179,11 @@ async fn logout(room: &Rc<Room>) -> core::result::Result<Snapshot, ApiError> {
         }
         // The phone may have been faster, or the confirmation was the end of the stream.
         Err(_) if room.status() == Status::LoggedOut => room.snapshot(),
-        Err(error) => Err(unconfirmed(&error, room.status())),
+        Err(error) => {
+            // It may have gone through all the same: the next login tells.
+            connection.cut(Cause::Network("an unlink was not confirmed".to_owned()));
+            Err(unconfirmed(&error, room.status()))
+        }
     }
 }
 

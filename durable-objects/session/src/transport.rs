@@ -28,6 +28,7 @@ const FRAMES_WAITING: usize = 4_096;
 pub struct Line {
     socket: RefCell<Option<Rc<Socket>>>,
     frames: Cell<u64>,
+    opened: Cell<bool>,
     came: Wake,
     in_step: Cell<bool>,
     undecoded_since: Cell<Option<u64>>,
@@ -35,6 +36,11 @@ pub struct Line {
 }
 
 impl Line {
+    /// Whether the socket was ever open.
+    pub fn was_opened(&self) -> bool {
+        self.opened.get()
+    }
+
     /// How many frames came.
     pub fn frames(&self) -> u64 {
         self.frames.get()
@@ -122,6 +128,7 @@ impl Dialer {
         raw.set_binary_type(web_sys::BinaryType::Arraybuffer);
         let (sender, events) = async_channel::bounded(FRAMES_WAITING);
         let socket = Socket::listen(raw, sender, &self.line, &self.watch)?;
+        self.line.opened.set(true);
         self.line.socket.replace(Some(Rc::clone(&socket)));
         Ok((socket, events))
     }

@@ -35,6 +35,7 @@ const CHECKS: u32 = 36;
 
 /// Reads a session's log: a JSON page, or with `Accept: text/event-stream` a stream that resumes after
 /// `Last-Event-ID` (or `after`) without loss. `nextCursor` is always the position to go on after: the log grows.
+/// A stream ends after a quarter of an hour, to be resumed, and within a minute when its credential is revoked.
 #[utoipa::path(get, path = "/api/v1/sessions/{session}/events", operation_id = "listSessionEvents", tag = "Events", security(("bearer" = []), ("apiKey" = [])),
     params(("session" = String, Path, description = "The session's id."),
            ("after" = Option<String>, Query, description = "The seq to go on after; a page begins at the oldest event when absent, a stream at the newest."),

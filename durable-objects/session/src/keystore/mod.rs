@@ -5,7 +5,7 @@
 //! is one number, so no table names the device.
 //!
 //! A call is one synchronous run of statements. The object's output gate holds every frame back until that run
-//! is durable, and a crash loses all of it or nothing. A batch over [`MAX_BINDINGS`] is several statements; if
+//! is durable, and a crash loses all of it or nothing. A batch over `MAX_BINDINGS` is several statements; if
 //! one of them is refused, those before it stay. All of them are upserts or deletes, so the caller repeats.
 //!
 //! Errors never quote what is stored here, and [`Keystore`] prints as its name only: it is all key material.
