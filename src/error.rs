@@ -30,7 +30,10 @@ impl From<Refusal> for Response {
             error.error.details.get("retryAfterSeconds").and_then(serde_json::Value::as_u64)
         {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-        } else if error.error.code == ErrorCode::GatewayUnavailable {
+        } else if error.error.code == ErrorCode::GatewayUnavailable
+            && !error.error.details.contains_key("waMessageId")
+        {
+            // Not where a message may be on its way: repeating that blindly could send it twice.
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
         }
         response

@@ -157,9 +157,20 @@ async fn logout(room: &Rc<Room>) -> core::result::Result<Snapshot, ApiError> {
         }
         return room.snapshot();
     }
+    let was_stopped = !room.status().is_live();
     if room.status() != Status::Working {
         room.happen(Happening::Start);
     }
+    let outcome = unlink(room).await;
+    if outcome.is_err() && was_stopped && room.status().is_live() {
+        // It was connected for this only.
+        room.happen(Happening::Stop);
+    }
+    outcome
+}
+
+/// Waits for the connection and unlinks over it.
+async fn unlink(room: &Rc<Room>) -> core::result::Result<Snapshot, ApiError> {
     let deadline = clock::now() + u64::try_from(LOGOUT_CONNECT.as_millis()).unwrap_or(0);
     let connection = loop {
         let woken = room.listen();

@@ -165,8 +165,11 @@ impl Room {
         self.record.borrow().clone().filter(|_| !self.erased.get()).ok_or_else(ApiError::not_found)
     }
 
-    /// The connection's number.
+    /// The connection's number; 0, which no connection has, once the session is being deleted.
     pub fn epoch(&self) -> u64 {
+        if self.erased.get() {
+            return 0;
+        }
         self.record.borrow().as_ref().map_or(0, |record| record.lifecycle.epoch)
     }
 
@@ -346,29 +349,34 @@ impl Room {
     /// # Errors
     /// When the storage fails.
     pub async fn erase(self: &Rc<Self>) -> Result<(), ApiError> {
-        let up = match self.link.replace(Link::Down) {
-            Link::Up(connection) => Some(connection),
-            Link::Down | Link::Opening => None,
-        };
-        if let Some(connection) = up {
-            if self.status() == Status::Working
-                && let Err(error) = connection.unlink().await
-            {
+        let was_working = self.status() == Status::Working;
+        // From here on calls find nothing, and what the dying connection tells is nobody's news.
+        self.erased.set(true);
+        self.wake.notify(usize::MAX);
+        let link = self.link.replace(Link::Down);
+        if let Link::Up(connection) = link {
+            if was_working && let Err(error) = connection.unlink().await {
                 worker::console_warn!("deleted without WhatsApp's confirmation of the unlink: {error}");
             }
             connection.close().await;
         }
-        self.erased.set(true);
-        // A connection that is just being opened finds no epoch of its own any more and gives up.
-        self.record.take();
         self.fence.raise();
-        self.wake.notify(usize::MAX);
         let storage = self.state.storage();
         let erased = async {
             storage.delete_alarm().await?;
             storage.delete_all().await
         };
-        erased.await.map_err(|error| failed("erase", &error))
+        match erased.await {
+            Ok(()) => {
+                // A connection that is just being opened finds no epoch of its own any more and gives up.
+                self.record.take();
+                Ok(())
+            }
+            Err(error) => {
+                self.erased.set(false);
+                Err(failed("erase", &error))
+            }
+        }
     }
 }
 

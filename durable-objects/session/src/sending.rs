@@ -10,7 +10,7 @@ use gateway_domain::lifecycle::Status;
 use gateway_domain::message::{SendResult, Text};
 use whatsapp_rust::types::message::MessageInfo;
 use whatsapp_rust::waproto::whatsapp::Message;
-use whatsapp_rust::{Jid, SendOptions};
+use whatsapp_rust::{IqError, Jid, SendError, SendOptions};
 use worker::Delay;
 
 use crate::clock;
@@ -54,13 +54,13 @@ pub async fn send(room: &Rc<Room>, text: Text) -> Result<SendResult, ApiError> {
         if typing {
             let _not_important = connection.client.chatstate().send_paused(&to).await;
         }
-        sent.map_err(|error| error.to_string())?;
-        ack.await.map_err(|_| "the connection ended before WhatsApp answered".to_owned())
+        sent.map_err(not_sent)?;
+        ack.await.map_err(|_| Unsent::Perhaps("the connection ended before WhatsApp answered".to_owned()))
     };
     let exchange = std::pin::pin!(exchange);
     let outcome = match select(exchange, Delay::from(ACK_TIMEOUT)).await {
         Either::Left((outcome, _)) => outcome,
-        Either::Right(_) => Err("WhatsApp did not answer in time".to_owned()),
+        Either::Right(_) => Err(Unsent::Perhaps("WhatsApp did not answer in time".to_owned())),
     };
     connection.forget_ack(&id);
     match outcome {
@@ -75,8 +75,37 @@ pub async fn send(room: &Rc<Room>, text: Text) -> Result<SendResult, ApiError> {
             }),
             Some(code) => Err(refused(&code).with("waMessageId", id)),
         },
-        Err(reason) => Err(ApiError::unavailable(format!("The message may not have been sent: {reason}."))
-            .with("waMessageId", id)),
+        Err(Unsent::Perhaps(reason)) => {
+            Err(ApiError::unavailable(format!("The message may or may not have been sent: {reason}."))
+                .with("waMessageId", id))
+        }
+        Err(Unsent::Certainly(error)) => {
+            room.acked(&id, Some("not sent"), clock::now());
+            Err(error)
+        }
+    }
+}
+
+/// Why a message was not acknowledged.
+enum Unsent {
+    /// It may be on its way: the outcome comes as an event, if WhatsApp tells.
+    Perhaps(String),
+    /// It never left.
+    Certainly(ApiError),
+}
+
+/// What the library says of a message it did not write to the socket, or could not finish writing.
+fn not_sent(error: SendError) -> Unsent {
+    match error {
+        SendError::InvalidRequest(reason) => Unsent::Certainly(ApiError::validation(
+            "to",
+            format!("WhatsApp has no such recipient: {reason}."),
+        )),
+        SendError::Iq(IqError::ServerError { code, text, .. }) => Unsent::Certainly(
+            ApiError::conflict(format!("WhatsApp can't tell who this recipient is: {text} ({code})."))
+                .with("whatsappCode", code.to_string()),
+        ),
+        other => Unsent::Perhaps(other.to_string()),
     }
 }
 

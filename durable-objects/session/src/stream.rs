@@ -43,8 +43,10 @@ pub fn events(
 fn opening(room: &Room, after: Option<u64>) -> (u64, Vec<String>) {
     let newest = room.journal.last_seq().unwrap_or(0);
     let oldest = room.journal.first_seq().unwrap_or(0);
-    let connected =
-        |position: u64| format!("retry: 2000\nevent: connected\ndata: {}\n\n", json!({"position": position}));
+    // With an id, so that a reader who saw nothing else still knows where it was.
+    let connected = |position: u64| {
+        format!("retry: 2000\nid: {position}\nevent: connected\ndata: {}\n\n", json!({"position": position}))
+    };
     let reset = |position: u64, reason: &str| {
         format!(
             "event: reset\ndata: {}\n\n",
