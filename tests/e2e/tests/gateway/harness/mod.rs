@@ -1,0 +1,44 @@
+//! What the tests are written with: a gateway, organizations with keys, sessions, phones, and waiting.
+
+mod answer;
+mod gateway;
+mod organization;
+mod raw;
+mod sandbox;
+mod schemas;
+mod session;
+mod simulator;
+mod sse;
+mod waiting;
+
+use futures::future::LocalBoxFuture;
+
+pub use answer::Answer;
+pub use gateway::{Gateway, send};
+pub use organization::{KeyState, Organization, with_json};
+pub use raw::{nonsense, raw};
+pub use sandbox::Sandbox;
+pub use schemas::Schemas;
+pub use session::Session;
+pub use simulator::{Phone, Simulator};
+pub use sse::{Frame, Sse};
+pub use waiting::{Patience, eventually, now_ms};
+
+/// A test with its name.
+pub struct Test {
+    pub name: &'static str,
+    pub run: fn() -> LocalBoxFuture<'static, ()>,
+}
+
+/// Lists the tests of a module; one that is written and not listed is dead code, which doesn't compile.
+macro_rules! tests {
+    ($($name:ident),* $(,)?) => {
+        pub fn tests() -> Vec<$crate::harness::Test> {
+            vec![$($crate::harness::Test {
+                name: concat!(module_path!(), "::", stringify!($name)),
+                run: || Box::pin($name()),
+            }),*]
+        }
+    };
+}
+pub(crate) use tests;

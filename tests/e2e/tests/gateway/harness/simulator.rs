@@ -1,0 +1,146 @@
+//! The simulated WhatsApp's control API: phones, devices, faults.
+
+use rand::RngExt as _;
+use reqwest::{Client, Method};
+use serde_json::{Value, json};
+
+use super::gateway::send;
+use super::organization::with_json;
+use super::{Answer, Patience, eventually};
+
+/// See the module.
+#[derive(Clone)]
+pub struct Simulator {
+    url: String,
+    client: Client,
+}
+
+impl Simulator {
+    pub fn at(url: &str, client: Client) -> Self {
+        Self { url: url.to_owned(), client }
+    }
+
+    pub async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Answer {
+        let request = self.client.request(method, format!("{}{path}", self.url));
+        send(match body {
+            Some(body) => with_json(request, body),
+            None => request,
+        })
+        .await
+    }
+
+    pub async fn get(&self, path: &str) -> Value {
+        self.call(Method::GET, path, None).await.expect(200)
+    }
+
+    /// A person nobody else knows, with a phone.
+    pub async fn phone(&self) -> Phone {
+        let number = format!("49{}", rand::rng().random_range(1_000_000_000_u64..10_000_000_000));
+        let push_name = format!("Person {number}");
+        let body = json!({ "phoneNumber": number, "pushName": push_name });
+        let shown = self.call(Method::POST, "/phones", Some(&body)).await.expect(201);
+        let text = |name: &str| shown[name].as_str().unwrap().to_owned();
+        Phone { simulator: self.clone(), jid: text("jid"), lid: text("lid"), number, push_name }
+    }
+
+    /// Every linked companion.
+    pub async fn devices(&self) -> Vec<Value> {
+        self.get("/devices").await["devices"].as_array().unwrap().clone()
+    }
+
+    /// `GET /connections`
+    pub async fn connections(&self) -> Value {
+        self.get("/connections").await
+    }
+
+    /// Arms a fault and returns its id.
+    pub async fn fault(&self, fault: &Value) -> String {
+        let armed = self.call(Method::POST, "/faults", Some(fault)).await.expect(201);
+        armed["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Takes a fault back; one that is used up is gone already.
+    pub async fn clear(&self, fault: &str) {
+        let answer = self.call(Method::DELETE, &format!("/faults/{fault}"), None).await;
+        assert!([204, 404].contains(&answer.status), "{}: {}", answer.call, answer.text());
+    }
+}
+
+/// A person with a phone.
+#[derive(Clone)]
+pub struct Phone {
+    pub simulator: Simulator,
+    pub number: String,
+    pub push_name: String,
+    pub jid: String,
+    pub lid: String,
+}
+
+impl Phone {
+    async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Answer {
+        self.simulator.call(method, &format!("/phones/{}{path}", self.number), body).await
+    }
+
+    /// Scans a QR code.
+    pub async fn scan(&self, code: &str) -> Answer {
+        self.call(Method::POST, "/scan", Some(&json!({ "qr": code }))).await
+    }
+
+    /// Types a text; the message's id.
+    pub async fn text(&self, to: &str, text: &str) -> String {
+        let body = json!({ "to": to, "text": text });
+        let sent = self.call(Method::POST, "/messages", Some(&body)).await.expect(201);
+        sent["messageId"].as_str().unwrap().to_owned()
+    }
+
+    /// Reads messages of a chat.
+    pub async fn read(&self, chat: &str, ids: &[&str]) {
+        let body = json!({ "chat": chat, "messageIds": ids });
+        self.call(Method::POST, "/read", Some(&body)).await.expect(204);
+    }
+
+    /// What the phone received so far.
+    pub async fn messages(&self) -> Vec<Value> {
+        self.call(Method::GET, "/messages", None).await.expect(200)["messages"].as_array().unwrap().clone()
+    }
+
+    /// Waits until a message arrives.
+    pub async fn received(&self, id: &str) -> Value {
+        eventually(&format!("message {id} at {}", self.number), Patience::seconds(20), async || {
+            let messages = self.messages().await;
+            let found = messages.iter().find(|message| message["messageId"] == id).cloned();
+            found.ok_or_else(|| format!("{} other messages", messages.len()))
+        })
+        .await
+    }
+
+    /// The receipts the phone received so far.
+    pub async fn receipts(&self) -> Vec<Value> {
+        self.call(Method::GET, "/receipts", None).await.expect(200)["receipts"].as_array().unwrap().clone()
+    }
+
+    /// The linked companions.
+    pub async fn devices(&self) -> Vec<Value> {
+        let devices = self.simulator.devices().await.into_iter();
+        devices.filter(|device| device["phone"] == self.number.as_str()).collect()
+    }
+
+    /// The one linked companion.
+    pub async fn device(&self) -> Value {
+        let devices = self.devices().await;
+        assert_eq!(devices.len(), 1, "{}: {devices:?}", self.number);
+        devices[0].clone()
+    }
+
+    /// Throws a companion out.
+    pub async fn unlink(&self, device: &Value) {
+        let path = format!("/devices/{}", device["device"]);
+        self.call(Method::DELETE, &path, None).await.expect(204);
+    }
+
+    /// Arms a fault for this phone's companions and returns its id.
+    pub async fn fault(&self, mut fault: Value) -> String {
+        fault["target"] = json!(self.number);
+        self.simulator.fault(&fault).await
+    }
+}

@@ -1,0 +1,70 @@
+//! The gateway as its callers see it: HTTP in, a simulated WhatsApp behind it, nothing of its inside.
+//!
+//! `npm test -- e2e` starts one sandbox that all tests share; each test has its own organization and its own phone
+//! numbers, so they run at the same time. Tests that break the servers start a sandbox of their own, one at a time.
+//! The runner is libtest-mimic: it lets the tests that mostly wait begin first and more of them run than there
+//! are cores, and it shows what a test measured also when it passes.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test that fails panics"
+)]
+
+mod harness;
+
+mod api_keys;
+mod bad_input;
+mod contract;
+mod events;
+mod heartbeat;
+mod isolation;
+mod lifecycle;
+mod messages;
+mod recovery;
+mod sessions;
+
+use std::cell::Cell;
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Trial};
+
+/// Tests wait far more than they work.
+const AT_ONCE: usize = 14;
+
+thread_local! {
+    static NAME: Cell<&'static str> = const { Cell::new("outside a test") };
+}
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(AT_ONCE);
+    // A test says at once where and why it failed, not only at the end.
+    std::panic::set_hook(Box::new(|panic| eprintln!("\n{}: {panic}", NAME.get())));
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    // The longest first: five minutes of silence, then those that queue for a sandbox of their own.
+    let all = [
+        heartbeat::tests(),
+        recovery::tests(),
+        lifecycle::tests(),
+        api_keys::tests(),
+        sessions::tests(),
+        messages::tests(),
+        events::tests(),
+        isolation::tests(),
+        bad_input::tests(),
+        contract::tests(),
+    ];
+    let trials = all.into_iter().flatten().map(|test| {
+        let runtime = runtime.handle().clone();
+        let name = test.name.trim_start_matches("gateway::");
+        Trial::test(name, move || {
+            NAME.set(name);
+            runtime.block_on((test.run)());
+            Ok(())
+        })
+    });
+    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+}
