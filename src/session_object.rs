@@ -99,7 +99,7 @@ impl<'a> SessionObject<'a> {
 /// A send is never repeated by us; everything else may arrive twice.
 fn may_repeat(call: &Call) -> bool {
     match call {
-        Call::Send(_) | Call::Delete | Call::Logout => false,
+        Call::Send(_) | Call::Delete | Call::Logout | Call::Restart => false,
         #[cfg(feature = "simulator")]
         Call::Panic | Call::Crash(_) => false,
         _ => true,

@@ -155,6 +155,7 @@ pub const RESTART_SPREAD_MS: u64 = 2_000;
 
 /// A session's intent and observed state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Lifecycle {
     /// What is seen.
     pub status: Status,

@@ -49,6 +49,11 @@ impl SessionRow {
         self.status_reason.as_deref().and_then(|reason| serde_json::from_str(reason).ok())
     }
 
+    /// Whether the owner asked for a connection.
+    pub fn wants_connection(&self) -> bool {
+        self.desired == "connected"
+    }
+
     /// Nobody has asked for a connection yet: there is nothing to ask its object.
     pub fn was_never_started(&self) -> bool {
         self.desired == "stopped" && self.epoch == 0 && self.status == Status::Stopped

@@ -21,6 +21,8 @@ pub mod timer {
     pub const RETRY: &str = "retry";
     /// The directory has not seen the newest state yet.
     pub const PROJECTION: &str = "projection";
+    /// A delete that was cut off.
+    pub const ERASE: &str = "erase";
 }
 
 impl Room {
@@ -31,7 +33,7 @@ impl Room {
     /// When the database fails.
     pub fn take_due(&self, now: u64) -> Result<Vec<String>, SqlError> {
         self.armed.set(None);
-        if self.erased.get() {
+        if self.erased.get() && self.record.borrow().is_none() {
             return Ok(vec![]);
         }
         let due = self.journal.due(now)?;
@@ -43,6 +45,9 @@ impl Room {
 
     /// What is due is done.
     pub async fn work(self: &Rc<Self>, due: Vec<String>) {
+        if self.erased.get() && !due.iter().any(|name| name == timer::ERASE) {
+            return;
+        }
         // Also when no timer is due: the guard's alarm comes early, to an object that has just lost its memory.
         self.resume(clock::now());
         for name in due {
@@ -52,7 +57,13 @@ impl Room {
                     self.happen(Happening::RetryDue);
                     self.forget_served_retry();
                 }
-                timer::PROJECTION => projection::project(self).await,
+                timer::PROJECTION => projection::start(self),
+                timer::ERASE => {
+                    if let Err(error) = self.finish_erase().await {
+                        worker::console_error!("a delete could not be finished: {}", error.error.message);
+                    }
+                    return;
+                }
                 unknown => {
                     worker::console_warn!("a timer nobody knows: {unknown}");
                     let _kept_for_later = self.journal.clear_timer(unknown);

@@ -268,6 +268,10 @@ fn hear(room: &Rc<Room>, connection: &Rc<Connection>, event: &Event) {
                 stream_error(connection, &code.as_str());
             }
         }
+        // Messages and receipts are heard to the last, also of a connection that is being closed: they are acked.
+        // News of its state is nobody's any more.
+        Event::PairingQrCode(_) | Event::PairSuccess(_) | Event::Connected(_)
+            if !room.is_current(connection) => {}
         Event::PairingQrCode(qr) => room.qr_shown(&qr.code, qr.timeout),
         Event::PairSuccess(pair) => room.paired(connection, pair),
         Event::Connected(_) => {
@@ -295,7 +299,8 @@ fn hear(room: &Rc<Room>, connection: &Rc<Connection>, event: &Event) {
             _ => Cause::DeviceRemoved,
         }),
         Event::TemporaryBan(ban) => {
-            let lasts = u64::try_from(ban.expire.num_milliseconds()).ok();
+            // A foreign number: a year is as good as for ever, and a date the alarm can take.
+            let lasts = u64::try_from(ban.expire.num_milliseconds()).ok().map(|ms| ms.min(31_536_000_000));
             connection
                 .blame(Cause::TemporaryBan { expires_at: lasts.map(|ms| clock::now().saturating_add(ms)) });
         }

@@ -34,6 +34,9 @@ pub struct Record {
     pub last_connected_at: Option<u64>,
     /// Grows with every change the directory should see.
     pub observed_seq: u64,
+    /// Whether a delete has begun: whatever happens, it ends with an empty storage.
+    #[serde(default)]
+    pub deleting: bool,
 }
 
 impl Record {
@@ -50,6 +53,7 @@ impl Record {
             wa_lid: None,
             last_connected_at: None,
             observed_seq: 0,
+            deleting: false,
         }
     }
 }
@@ -452,7 +456,8 @@ mod tests {
                 "settings": {"auto_read": false, "presence_typing": false},
                 "lifecycle": {"status": "stopped", "reason": null, "paired": false, "epoch": 0, "attempt": 0,
                               "replaced_before": false, "connected_at": null},
-                "phone_number": null, "wa_jid": null, "wa_lid": null, "last_connected_at": null, "observed_seq": 0
+                "phone_number": null, "wa_jid": null, "wa_lid": null, "last_connected_at": null, "observed_seq": 0,
+                "deleting": false
             })
         );
     }

@@ -74,7 +74,9 @@ impl Room {
             Ok(false) => {}
             Err(error) => {
                 worker::console_error!("an inbound message could not be stored: {error}");
-                // Without its row the ack must not leave: WhatsApp keeps the message and delivers it again.
+                // Without its row the ack must not leave, and what decrypting it changed must not be kept: then
+                // WhatsApp delivers it again and it can be read again.
+                self.fence.raise();
                 connection.cut(Cause::Network("the object's storage failed".to_owned()));
             }
         }

@@ -25,20 +25,25 @@ use crate::room::{Room, failed};
 use crate::{clock, sending, stream};
 
 /// How long `:logout` waits for a connection to say it on.
-const LOGOUT_CONNECT: Duration = Duration::from_secs(20);
+const LOGOUT_CONNECT_MS: u64 = 20_000;
+/// How long after an unconfirmed unlink the connection's end may take to tell more.
+const LOGOUT_VERDICT_MS: u64 = 3_000;
 
 /// See the module.
 #[durable_object]
 pub struct Session {
-    room: core::result::Result<Rc<Room>, String>,
+    room: core::result::Result<Rc<Room>, State>,
 }
+
+/// How long until an object whose database can't be used is woken again: a newer gateway may be deployed by then.
+const REOPEN_MS: i64 = 300_000;
 
 impl DurableObject for Session {
     fn new(state: State, env: Env) -> Self {
-        let room = Room::open(state, env).map(Rc::new).map_err(|error| error.to_string());
-        if let Err(error) = &room {
+        let room = Room::open(state, env).map(Rc::new).map_err(|(state, error)| {
             worker::console_error!("the session's database can't be used: {error}");
-        }
+            state
+        });
         Self { room }
     }
 
@@ -62,19 +67,24 @@ impl DurableObject for Session {
     async fn alarm(&self) -> Result<Response> {
         // Re-arm first, do the work detached, return at once: an alarm that fails is lost after six retries,
         // one that panics wedges the object (docs/decisions/heartbeat.md).
-        if let Ok(room) = &self.room {
-            match room.take_due(clock::now()) {
-                Ok(due) => {
-                    if let Ok(Some(next)) = room.journal.next_due() {
-                        room.set_alarm(next).await?;
-                    }
-                    let room = Rc::clone(room);
-                    wasm_bindgen_futures::spawn_local(async move { room.work(due).await });
+        let room = match &self.room {
+            Ok(room) => room,
+            Err(state) => {
+                state.storage().set_alarm(REOPEN_MS).await?;
+                return Response::empty();
+            }
+        };
+        match room.take_due(clock::now()) {
+            Ok(due) => {
+                if let Ok(Some(next)) = room.journal.next_due() {
+                    room.set_alarm(next).await?;
                 }
-                Err(error) => {
-                    worker::console_error!("the timers can't be read: {error}");
-                    room.set_alarm(clock::now() + 15_000).await?;
-                }
+                let room = Rc::clone(room);
+                wasm_bindgen_futures::spawn_local(async move { room.work(due).await });
+            }
+            Err(error) => {
+                worker::console_error!("the timers can't be read: {error}");
+                room.set_alarm(clock::now() + 15_000).await?;
             }
         }
         Response::empty()
@@ -121,8 +131,8 @@ async fn answer(room: &Rc<Room>, call: Call) -> core::result::Result<Response, A
             if let Some(qr) = room.qr() {
                 return reply(&qr);
             }
-            // Asking again and again must not outrun the backoff of a connection that fails.
-            if !room.status().is_live() {
+            // Asking again and again must not outrun the backoff of a connection that fails, nor a verdict.
+            if matches!(room.status(), Status::Stopped | Status::LoggedOut) {
                 room.happen(Happening::Start);
             }
             Err(ApiError::not_found())
@@ -161,8 +171,9 @@ async fn logout(room: &Rc<Room>) -> core::result::Result<Snapshot, ApiError> {
     if room.status() != Status::Working {
         room.happen(Happening::Start);
     }
+    let epoch = room.epoch();
     let outcome = unlink(room).await;
-    if outcome.is_err() && was_stopped && room.status().is_live() {
+    if outcome.is_err() && was_stopped && room.epoch() == epoch && room.status().is_live() {
         // It was connected for this only.
         room.happen(Happening::Stop);
     }
@@ -171,7 +182,7 @@ async fn logout(room: &Rc<Room>) -> core::result::Result<Snapshot, ApiError> {
 
 /// Waits for the connection and unlinks over it.
 async fn unlink(room: &Rc<Room>) -> core::result::Result<Snapshot, ApiError> {
-    let deadline = clock::now() + u64::try_from(LOGOUT_CONNECT.as_millis()).unwrap_or(0);
+    let deadline = clock::now() + LOGOUT_CONNECT_MS;
     let connection = loop {
         let woken = room.listen();
         if let Some(connection) = room.connection() {
@@ -183,17 +194,23 @@ async fn unlink(room: &Rc<Room>) -> core::result::Result<Snapshot, ApiError> {
         }
         let _either = select(woken, Delay::from(Duration::from_millis(deadline - now))).await;
     };
-    match connection.unlink().await {
-        Ok(()) => {
-            room.happen(Happening::LogoutConfirmed);
-            room.snapshot()
-        }
-        // The phone may have been faster, or the confirmation was the end of the stream.
-        Err(_) if room.status() == Status::LoggedOut => room.snapshot(),
-        Err(error) => {
-            // It may have gone through all the same: the next login tells.
-            connection.cut(Cause::Network("an unlink was not confirmed".to_owned()));
-            Err(unconfirmed(&error, room.status()))
+    let Err(error) = connection.unlink().await else {
+        room.happen(Happening::LogoutConfirmed);
+        return room.snapshot();
+    };
+    // It may have gone through all the same, or the phone was faster: the end of this connection or the next login
+    // tells.
+    connection.cut(Cause::Network("an unlink was not confirmed".to_owned()));
+    let deadline = clock::now() + LOGOUT_VERDICT_MS;
+    loop {
+        let woken = room.listen();
+        let now = clock::now();
+        match room.status() {
+            Status::LoggedOut => return room.snapshot(),
+            Status::Working if now < deadline => {
+                let _either = select(woken, Delay::from(Duration::from_millis(deadline - now))).await;
+            }
+            status => return Err(unconfirmed(&error, status)),
         }
     }
 }

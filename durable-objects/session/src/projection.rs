@@ -2,8 +2,11 @@
 //! older picture never replaces a newer one; a failed write is tried again by the alarm and blocks nothing.
 
 use std::rc::Rc;
+use std::time::Duration;
 
+use futures::future::{Either, select};
 use wasm_bindgen::JsValue;
+use worker::Delay;
 
 use crate::alarm::timer;
 use crate::clock;
@@ -13,11 +16,29 @@ use crate::room::Room;
 /// How long after a failed write the next is tried.
 const RETRY_MS: u64 = 5_000;
 
-/// Writes what is observed to the directory.
-pub async fn project(room: &Rc<Room>) {
+/// How long the directory may take; nothing of the socket waits for it.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Writes what is observed to the directory, beside everything else and one write at a time.
+pub fn start(room: &Rc<Room>) {
+    if room.is_projecting.replace(true) {
+        return;
+    }
+    let room = Rc::clone(room);
+    wasm_bindgen_futures::spawn_local(async move {
+        project(&room).await;
+        room.is_projecting.set(false);
+        room.arm();
+    });
+}
+
+async fn project(room: &Rc<Room>) {
     let Ok(record) = room.record() else { return };
     let seq = record.observed_seq;
-    let written = write(room, record).await;
+    let written = match select(std::pin::pin!(write(room, record)), Delay::from(TIMEOUT)).await {
+        Either::Left((written, _)) => written,
+        Either::Right(_) => Err(worker::Error::RustError("no answer in time".to_owned())),
+    };
     let newest = room.record().map(|record| record.observed_seq);
     let settled = match (&written, newest) {
         (Ok(()), Ok(newest)) if newest == seq => room.journal.clear_timer(timer::PROJECTION),
@@ -31,7 +52,6 @@ pub async fn project(room: &Rc<Room>) {
     if let Err(error) = settled {
         worker::console_error!("timer: {error}");
     }
-    room.arm();
 }
 
 #[allow(clippy::cast_precision_loss, reason = "JavaScript numbers; all far below 2^53")]

@@ -13,6 +13,10 @@ struct ProtocolLog;
 
 impl log::Log for ProtocolLog {
     fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+        // libsignal's warnings name peers and ratchet keys.
+        if metadata.target().starts_with("wacore_libsignal") {
+            return false;
+        }
         metadata.level() <= log::Level::Warn || metadata.target() == "whatsapp_rust::client::lifecycle"
     }
 

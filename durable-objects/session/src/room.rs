@@ -40,9 +40,12 @@ pub struct Room {
     sql: WorkerdSql,
     /// The object's memory.
     pub journal: Journal<WorkerdSql>,
-    fence: Fence,
+    pub(crate) fence: Fence,
     pub(crate) record: RefCell<Option<Record>>,
     pub(crate) link: RefCell<Link>,
+    /// The connection that is being closed, if the next must wait for it.
+    closing: RefCell<Option<Rc<Connection>>>,
+    pub(crate) is_projecting: Cell<bool>,
     pub(crate) qr: RefCell<Option<Qr>>,
     pub(crate) wake: Wake,
     pub(crate) armed: Cell<Option<u64>>,
@@ -56,10 +59,14 @@ impl Room {
     ///
     /// # Errors
     /// When the database fails or was written by a newer gateway.
-    pub fn open(state: State, env: Env) -> Result<Self, SqlError> {
+    pub fn open(state: State, env: Env) -> Result<Self, (State, SqlError)> {
         let sql = WorkerdSql::new(state.storage().sql());
-        let journal = Journal::open(sql.clone())?;
-        let record = journal.record()?;
+        let opened = Journal::open(sql.clone()).and_then(|journal| Ok((journal.record()?, journal)));
+        let (record, journal) = match opened {
+            Ok(opened) => opened,
+            Err(error) => return Err((state, error)),
+        };
+        let erased = record.as_ref().is_some_and(|record| record.deleting);
         Ok(Self {
             state,
             env,
@@ -68,10 +75,12 @@ impl Room {
             fence: Fence::default(),
             record: RefCell::new(record),
             link: RefCell::new(Link::Down),
+            closing: RefCell::default(),
+            is_projecting: Cell::new(false),
             qr: RefCell::default(),
             wake: Wake::new(),
             armed: Cell::new(None),
-            erased: Cell::new(false),
+            erased: Cell::new(erased),
             #[cfg(feature = "simulator")]
             crash_point: Cell::new(None),
         })
@@ -283,19 +292,23 @@ impl Room {
     }
 
     fn connect(self: &Rc<Self>) {
+        self.hang_up();
+        self.link.replace(Link::Opening);
         let epoch = self.epoch();
-        let old = self.link.replace(Link::Opening);
         let room = Rc::clone(self);
         wasm_bindgen_futures::spawn_local(async move {
-            if let Link::Up(old) = old {
-                old.close().await;
+            // The old connection first: its last keys are written before the fence is raised, and WhatsApp never sees
+            // two sockets of one device.
+            let closing = room.closing.take();
+            if let Some(closing) = closing {
+                closing.close().await;
             }
-            if room.epoch() != epoch {
+            if !room.is_opening(epoch) {
                 return;
             }
             room.fence.raise();
             let cause = match Connection::open(&room, epoch).await {
-                Ok(connection) if room.epoch() == epoch => {
+                Ok(connection) if room.is_opening(epoch) => {
                     room.link.replace(Link::Up(Rc::clone(&connection)));
                     room.reconcile(&connection);
                     connection.run().await
@@ -305,6 +318,16 @@ impl Room {
             };
             room.ended(epoch, cause);
         });
+    }
+
+    /// Whether the attempt of this epoch is still wanted: nobody has stopped it meanwhile.
+    fn is_opening(&self, epoch: u64) -> bool {
+        self.epoch() == epoch && matches!(*self.link.borrow(), Link::Opening)
+    }
+
+    /// Whether this is the connection the session is on, not one that is being closed.
+    pub fn is_current(&self, connection: &Rc<Connection>) -> bool {
+        matches!(&*self.link.borrow(), Link::Up(current) if Rc::ptr_eq(current, connection))
     }
 
     /// The keys are the truth about the pairing: a crash may have fallen between them and the record.
@@ -325,7 +348,8 @@ impl Room {
     }
 
     pub(crate) fn ended(self: &Rc<Self>, epoch: u64, cause: Cause) {
-        if self.epoch() != epoch {
+        // One that was given up, or stopped, has been counted already.
+        if self.epoch() != epoch || matches!(*self.link.borrow(), Link::Down) {
             return;
         }
         self.link.replace(Link::Down);
@@ -334,6 +358,7 @@ impl Room {
 
     fn hang_up(&self) {
         if let Link::Up(connection) = self.link.replace(Link::Down) {
+            self.closing.replace(Some(Rc::clone(&connection)));
             wasm_bindgen_futures::spawn_local(async move { connection.close().await });
         }
     }
@@ -344,15 +369,18 @@ impl Room {
         self.qr.borrow().clone().filter(|qr| qr.expires_at > now)
     }
 
-    /// Erases everything; a late event of a dying connection finds nothing to write to.
+    /// Erases everything; a late event of a dying connection finds nothing to write to. That it is wanted is written
+    /// first: if the object dies on the way, its alarm finishes the work.
     ///
     /// # Errors
-    /// When the storage fails.
+    /// When the storage fails; the alarm tries again.
     pub async fn erase(self: &Rc<Self>) -> Result<(), ApiError> {
         let was_working = self.status() == Status::Working;
+        self.mark_deleting().map_err(|error| failed("delete", &error))?;
         // From here on calls find nothing, and what the dying connection tells is nobody's news.
         self.erased.set(true);
         self.wake.notify(usize::MAX);
+        self.arm();
         let link = self.link.replace(Link::Down);
         if let Link::Up(connection) = link {
             if was_working && let Err(error) = connection.unlink().await {
@@ -360,23 +388,29 @@ impl Room {
             }
             connection.close().await;
         }
-        self.fence.raise();
-        let storage = self.state.storage();
-        let erased = async {
-            storage.delete_alarm().await?;
-            storage.delete_all().await
-        };
-        match erased.await {
-            Ok(()) => {
-                // A connection that is just being opened finds no epoch of its own any more and gives up.
-                self.record.take();
-                Ok(())
-            }
-            Err(error) => {
-                self.erased.set(false);
-                Err(failed("erase", &error))
-            }
+        self.finish_erase().await
+    }
+
+    fn mark_deleting(&self) -> Result<(), SqlError> {
+        let mut held = self.record.borrow_mut();
+        let Some(record) = held.as_mut() else { return Ok(()) };
+        record.deleting = true;
+        self.journal.save(record)?;
+        for name in [timer::TICK, timer::RETRY, timer::PROJECTION] {
+            self.journal.clear_timer(name)?;
         }
+        self.journal.set_timer(timer::ERASE, clock::now() + 2 * TICK_MS)
+    }
+
+    /// The last step of a delete: the whole storage, the alarm included.
+    ///
+    /// # Errors
+    /// When the storage fails.
+    pub async fn finish_erase(&self) -> Result<(), ApiError> {
+        self.fence.raise();
+        self.state.storage().delete_all().await.map_err(|error| failed("erase", &error))?;
+        self.record.take();
+        Ok(())
     }
 }
 

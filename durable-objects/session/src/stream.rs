@@ -47,12 +47,7 @@ fn opening(room: &Room, after: Option<u64>) -> (u64, Vec<String>) {
     let connected = |position: u64| {
         format!("retry: 2000\nid: {position}\nevent: connected\ndata: {}\n\n", json!({"position": position}))
     };
-    let reset = |position: u64, reason: &str| {
-        format!(
-            "event: reset\ndata: {}\n\n",
-            json!({"reason": reason, "oldest": oldest, "position": position})
-        )
-    };
+    let reset = |position: u64, reason: &str| reset(oldest, position, reason);
     match after {
         None => (newest, vec![connected(newest)]),
         Some(after) if after > newest => (newest, vec![connected(newest), reset(newest, "unknown_position")]),
@@ -64,6 +59,11 @@ fn opening(room: &Room, after: Option<u64>) -> (u64, Vec<String>) {
     }
 }
 
+fn reset(oldest: u64, position: u64, reason: &str) -> String {
+    let data = json!({"reason": reason, "oldest": oldest, "position": position});
+    format!("id: {position}\nevent: reset\ndata: {data}\n\n")
+}
+
 async fn next(reader: &mut Reader) -> Option<String> {
     loop {
         if let Some(frame) = reader.ready.pop_front() {
@@ -72,6 +72,12 @@ async fn next(reader: &mut Reader) -> Option<String> {
         // Before reading: what is written in between must wake us.
         let woken = reader.room.listen();
         let record = reader.room.record().ok()?;
+        // A reader so slow that the retention overtook it is told, not served a gap.
+        let oldest = reader.room.journal.first_seq().ok()?;
+        if reader.position + 1 < oldest {
+            reader.position = oldest - 1;
+            return Some(reset(oldest, reader.position, "expired_position"));
+        }
         let (events, position) =
             reader.room.journal.events(&record, reader.position, BATCH, &reader.types).ok()?;
         reader.position = position;

@@ -29,6 +29,7 @@ pub struct Line {
     socket: RefCell<Option<Rc<Socket>>>,
     frames: Cell<u64>,
     opened: Cell<bool>,
+    is_cut: Cell<bool>,
     came: Wake,
     in_step: Cell<bool>,
     undecoded_since: Cell<Option<u64>>,
@@ -78,6 +79,7 @@ impl Line {
 
     /// Cuts it, as a network would.
     pub fn cut(&self, reason: &str) {
+        self.is_cut.set(true);
         self.came.notify(usize::MAX);
         let socket = self.socket.borrow_mut().take();
         if let Some(socket) = socket {
@@ -105,8 +107,10 @@ impl TransportFactory for Dialer {
         match self.open().await {
             Ok((socket, events)) => Ok((Arc::new(Handle(socket)), events)),
             Err(error) => {
-                self.line.failure.replace(Some(error.to_string()));
-                Err(Error::msg(error.to_string()))
+                let reason = error.to_string();
+                let reason = reason.trim_start_matches("Error: ").trim_end_matches('.').to_owned();
+                self.line.failure.replace(Some(reason.clone()));
+                Err(Error::msg(reason))
             }
         }
     }
@@ -125,6 +129,11 @@ impl Dialer {
             .websocket()
             .ok_or_else(|| worker::Error::RustError(format!("the upgrade was answered with {status}")))?;
         let raw: web_sys::WebSocket = socket.as_ref().clone();
+        if self.line.is_cut.get() {
+            // Stopped while it was being opened.
+            let _closed_already = raw.close_with_code(1000);
+            return Err(worker::Error::RustError("given up while it was being opened".to_owned()));
+        }
         raw.set_binary_type(web_sys::BinaryType::Arraybuffer);
         let (sender, events) = async_channel::bounded(FRAMES_WAITING);
         let socket = Socket::listen(raw, sender, &self.line, &self.watch)?;

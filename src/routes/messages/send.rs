@@ -22,7 +22,7 @@ use crate::session_object::SessionObject;
               (status = 403, body = ApiError), (status = 404, body = ApiError),
               (status = 409, body = ApiError, description = "The session can't send in its state."),
               (status = 501, body = ApiError, description = "A type this version does not send."),
-              (status = 503, body = ApiError, description = "WhatsApp did not answer; the outcome comes as an event.")))]
+              (status = 503, body = ApiError, description = "WhatsApp did not answer; a late ack or a receipt is still told as an event.")))]
 #[worker::send]
 pub async fn send(
     State(env): State<Env>,

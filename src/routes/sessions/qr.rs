@@ -30,13 +30,15 @@ pub async fn qr(
     SessionId(id): SessionId,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let mut row = find(&env, &principal, &id).await?;
-    if row.was_never_started() {
-        // Asking for a code is asking for a connection.
-        let directory = Directory::of(&env, &principal.organization)?;
-        row = directory.set_desired(&id, true).await?.ok_or_else(ApiError::not_found)?;
-    }
-    let qr: Qr = SessionObject::of(&env, &row).call(Call::Qr).await?;
+    let row = find(&env, &principal, &id).await?;
+    let qr: Qr = match SessionObject::of(&env, &row).call(Call::Qr).await {
+        // No code yet: pairing starts, so a connection is what the owner wants.
+        Err(Refusal(error)) if error == ApiError::not_found() && !row.wants_connection() => {
+            Directory::of(&env, &principal.organization)?.set_desired(&id, true).await?;
+            return Err(Refusal(error));
+        }
+        answered => answered?,
+    };
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     let picture = |kind, bytes| {
         ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "no-store")], bytes).into_response()
