@@ -156,7 +156,8 @@ async fn a_stream_begins_with_where_it_is_and_goes_on_live() {
     let newest = session.position().await;
     let mut stream = session.stream("", None).await;
     let first = stream.frame().await;
-    assert_eq!((first.event.as_str(), &first.id), ("connected", &None));
+    // With an id: who is cut off before the first event resumes from here too.
+    assert_eq!((first.event.as_str(), first.id), ("connected", Some(newest.to_string())));
     assert_eq!(first.data["position"], newest);
     let id = other.text(&me.number, "live").await;
     let frame = stream.until(|frame| frame.event == "message").await.pop().unwrap();
@@ -191,6 +192,12 @@ async fn a_stream_resumes_without_loss_or_repetition() {
     assert_eq!(messages, sent.iter().collect::<Vec<_>>());
     let seqs: Vec<u64> = seen.iter().map(|frame| frame.data["seq"].as_u64().unwrap()).collect();
     assert!(seqs.windows(2).all(|pair| pair[0] + 1 == pair[1]), "{seqs:?}");
+    // Cut off before the first event: the position of `connected` is enough.
+    let idle = session.stream("", None).await.frame().await.id;
+    let id = other.text(&me.number, "missed after all").await;
+    let mut stream = session.stream("types=message", idle.as_deref()).await;
+    let frame = stream.until(|frame| frame.event == "message").await.pop().unwrap();
+    assert_eq!(frame.data["payload"]["waMessageId"], id);
     // `after` says the same where a header can't be set; the header wins.
     let mut stream = session.stream("after=0", None).await;
     assert_eq!(stream.frame().await.data["position"], 0);
@@ -207,6 +214,7 @@ async fn a_stream_from_an_unknown_position_is_reset() {
     assert_eq!(stream.frame().await.event, "connected");
     let reset = stream.frame().await;
     assert_eq!((reset.event.as_str(), &reset.data["position"]), ("reset", &json!(newest)));
+    assert_eq!(reset.id, Some(newest.to_string()));
     // It goes on from there.
     let other = me.simulator.phone().await;
     let id = other.text(&me.number, "after the reset").await;

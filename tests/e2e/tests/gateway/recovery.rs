@@ -141,8 +141,8 @@ impl Member {
                 continue;
             };
             while let Ok(Some(frame)) = tokio::time::timeout(Duration::from_secs(5), stream.next()).await {
-                if let Some(id) = frame.id {
-                    position = id;
+                position = frame.id.unwrap_or(position);
+                if frame.event == "message" {
                     told.push(frame.data["payload"]["waMessageId"].as_str().unwrap().to_owned());
                 }
                 if complete(&told) {
