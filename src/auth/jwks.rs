@@ -1,7 +1,7 @@
 //! The frontends' public keys, kept in the isolate.
 //!
 //! A set is fresh for a while; then the request that finds it stale fetches it again. An unknown key name fetches
-//! too, but not more often than the cooldown. When the frontend is out of reach, what was fetched last serves on
+//! too, but not more often than the cooldown, counted from the last answer. When the frontend is out of reach, what was fetched last serves on
 //! up to a maximum; so a key that was withdrawn stops working within that time whatever happens. No request waits
 //! for another's fetch: a promise of one request must not be awaited by another on this platform.
 
@@ -21,8 +21,8 @@ const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 /// The largest set we read.
 const MAX_SET_BYTES: usize = 256 * 1024;
 
-/// How many requests of an isolate may fetch the same set at once; the others settle with what is known.
-const FETCHES_AT_ONCE: u32 = 8;
+/// How many requests of an isolate may fetch the same set at once.
+const FETCHES_AT_ONCE: usize = 32;
 /// After a failure with nothing known, the next try comes this soon: a cold isolate should not stay locked out.
 const COLD_COOLDOWN_MS: u64 = 1_000;
 
@@ -35,7 +35,8 @@ struct Kept {
     fetched_at: Option<u64>,
     /// When a fetch last ended, well or not.
     answered_at: u64,
-    under_way: u32,
+    /// The keys that fetches under way are looking for.
+    under_way: Vec<String>,
 }
 
 thread_local! {
@@ -64,12 +65,20 @@ pub async fn find(env: &Env, issuer: &Issuer, kid: &str) -> Found {
     if known.is_some() && age.is_some_and(|age| age < lifetime) {
         return settle(known, age, maximum);
     }
-    let cooldown = if kept.fetched_at.is_some() { cooldown } else { cooldown.min(COLD_COOLDOWN_MS) };
-    let rested = began.saturating_sub(kept.answered_at) >= cooldown;
-    if (!rested && kept.under_way == 0) || kept.under_way >= FETCHES_AT_ONCE {
+    let usable = age.is_some_and(|age| age < maximum);
+    let may_fetch = if kept.under_way.is_empty() {
+        let cooldown = if usable { cooldown } else { cooldown.min(COLD_COOLDOWN_MS) };
+        began.saturating_sub(kept.answered_at) >= cooldown
+    } else {
+        // Somebody is asking. Who has a usable key needs no answer; who has none asks beside them, since nobody may
+        // wait for another's fetch: all who come first, or with the key that was just made. Made-up names don't.
+        let same = !usable || kept.under_way.iter().any(|sought| sought == kid);
+        !(usable && known.is_some()) && same && kept.under_way.len() < FETCHES_AT_ONCE
+    };
+    if !may_fetch {
         return settle(known, age, maximum);
     }
-    let under_way = UnderWay::begin(&issuer.jwks_url);
+    let under_way = UnderWay::begin(&issuer.jwks_url, kid);
     let fetched = fetch(&issuer.jwks_url).await;
     drop(under_way);
     match fetched {
@@ -90,21 +99,26 @@ pub async fn find(env: &Env, issuer: &Issuer, kid: &str) -> Found {
     }
 }
 
-/// A fetch under way; counted off also when its request is given up.
-struct UnderWay(String);
+/// A fetch under way; taken off also when its request is given up.
+struct UnderWay {
+    url: String,
+    kid: String,
+}
 
 impl UnderWay {
-    fn begin(url: &str) -> Self {
-        SETS.with_borrow_mut(|sets| sets.entry(url.to_owned()).or_default().under_way += 1);
-        Self(url.to_owned())
+    fn begin(url: &str, kid: &str) -> Self {
+        SETS.with_borrow_mut(|sets| sets.entry(url.to_owned()).or_default().under_way.push(kid.to_owned()));
+        Self { url: url.to_owned(), kid: kid.to_owned() }
     }
 }
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
         SETS.with_borrow_mut(|sets| {
-            let kept = sets.entry(self.0.clone()).or_default();
-            kept.under_way = kept.under_way.saturating_sub(1);
+            let kept = sets.entry(self.url.clone()).or_default();
+            if let Some(place) = kept.under_way.iter().position(|sought| *sought == self.kid) {
+                kept.under_way.swap_remove(place);
+            }
             kept.answered_at = now();
         });
     }

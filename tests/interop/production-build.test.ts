@@ -4,7 +4,7 @@
 
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { readFile } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { convertV4MiniflareOptions, Miniflare } from "miniflare";
@@ -67,8 +67,10 @@ class Gateway {
 
   async prepare(): Promise<void> {
     const directory = await this.#runtime.getD1Database("DB", "gateway");
-    const schema = await readFile(join(root, "migrations", "0001_directory.sql"), "utf8");
-    const statements = schema.replace(/--.*$/gm, "").split(";");
+    const migrations = join(root, "migrations");
+    const files = (await readdir(migrations)).filter((file) => file.endsWith(".sql")).sort();
+    const schema = await Promise.all(files.map((file) => readFile(join(migrations, file), "utf8")));
+    const statements = schema.join("\n").replace(/--.*$/gm, "").split(";");
     for (const statement of statements.map((text) => text.replace(/\s+/g, " ").trim()).filter(Boolean)) {
       await directory.prepare(statement).run();
     }
