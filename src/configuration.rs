@@ -1,25 +1,7 @@
 //! What the deployment decides, and the two things code must not reach for by itself: time and randomness.
 
+pub use gateway_session::clock::{now, random};
 use worker::Env;
-
-/// Epoch milliseconds.
-#[allow(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a date of this age, positive and whole"
-)]
-pub fn now() -> u64 {
-    js_sys::Date::now() as u64
-}
-
-/// Bytes from the runtime's generator.
-pub fn random<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    if getrandom::fill(&mut bytes).is_err() {
-        worker::console_error!("no randomness");
-    }
-    bytes
-}
 
 /// A variable, if it is set and not empty.
 pub fn variable(env: &Env, name: &str) -> Option<String> {

@@ -19,7 +19,7 @@ pub use fence::{Fence, FencedSql};
 #[cfg(target_arch = "wasm32")]
 mod alarm;
 #[cfg(target_arch = "wasm32")]
-mod clock;
+pub mod clock;
 #[cfg(target_arch = "wasm32")]
 mod connection;
 #[cfg(target_arch = "wasm32")]
