@@ -12,11 +12,13 @@ use whatsapp_rust::wacore::time::{TimeProvider, set_time_provider};
     clippy::cast_sign_loss,
     reason = "a date of this age, positive and whole"
 )]
+#[must_use]
 pub fn now() -> u64 {
     js_sys::Date::now() as u64
 }
 
 /// Bytes from the runtime's generator; zeros if it has none, which Workers never reports inside a request.
+#[must_use]
 pub fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     if getrandom::fill(&mut bytes).is_err() {
@@ -26,16 +28,19 @@ pub fn random<const N: usize>() -> [u8; N] {
 }
 
 /// A number from 0 to 1.
+#[must_use]
 pub fn jitter() -> f64 {
     f64::from(u32::from_be_bytes(random())) / f64::from(u32::MAX)
 }
 
 /// A new event id.
+#[must_use]
 pub fn event_id() -> String {
     format!("evt_{}", ids::mint(now(), random()))
 }
 
 /// A new WhatsApp message id: the prefix a web client uses and nine random bytes in upper-case hex.
+#[must_use]
 pub fn message_id() -> String {
     use std::fmt::Write;
     random::<9>().iter().fold("3EB0".to_owned(), |mut id, byte| {
