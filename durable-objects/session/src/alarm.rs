@@ -66,7 +66,7 @@ impl Room {
                 }
                 unknown => {
                     worker::console_warn!("a timer nobody knows: {unknown}");
-                    let _kept_for_later = self.journal.clear_timer(unknown);
+                    let _cleared_next_time = self.journal.clear_timer(unknown);
                 }
             }
         }

@@ -129,9 +129,9 @@ impl Connection {
         self.client.run().await;
         // Asked for in the very poll in which run() returned, see protocol_log.
         let failure = protocol_log::take_connect_failure();
-        // First the flush: a stanza that says why may still be on its way through the library when the socket that
+        // First the closing: a stanza that says why may still be on its way through the library when the socket that
         // brought it has closed.
-        self.flush().await;
+        self.close().await;
         let cause = self.cause.take().or_else(|| self.loss.take());
         cause.unwrap_or_else(|| self.conclude(failure))
     }
@@ -146,7 +146,8 @@ impl Connection {
         }
     }
 
-    async fn flush(&self) {
+    /// Ends it in good order: flushes keys and acks, closes the socket.
+    pub async fn close(&self) {
         if self.cut_at.get().is_none() {
             self.cut_at.set(Some(clock::now()));
         }
@@ -155,11 +156,6 @@ impl Connection {
             worker::console_warn!("a connection did not close in time and was dropped");
         }
         self.line.cut("closed");
-    }
-
-    /// Ends it in good order: flushes keys and acks, closes the socket.
-    pub async fn close(&self) {
-        self.flush().await;
     }
 
     /// Ends it as a network loss would, for a reason of ours.

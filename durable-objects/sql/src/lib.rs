@@ -121,14 +121,6 @@ impl Row {
     pub fn optional_integer(&self, column: usize) -> Result<Option<i64>, SqlError> {
         if *self.value(column) == Value::Null { Ok(None) } else { self.integer(column).map(Some) }
     }
-
-    /// The column as bytes, or `None` for NULL.
-    ///
-    /// # Errors
-    /// When it holds something else.
-    pub fn optional_blob(&self, column: usize) -> Result<Option<Vec<u8>>, SqlError> {
-        if *self.value(column) == Value::Null { Ok(None) } else { self.blob(column).map(Some) }
-    }
 }
 
 fn mismatch(column: usize, wanted: &str, found: &Value) -> SqlError {
