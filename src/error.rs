@@ -21,6 +21,8 @@ impl From<Refusal> for Response {
         let mut response = Self::new(Body::from(error.body()));
         *response.status_mut() =
             StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        // For the audit log.
+        response.extensions_mut().insert(error.error.code);
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if error.error.code == ErrorCode::Unauthorized {

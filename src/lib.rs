@@ -11,6 +11,7 @@
     reason = "an application's inside: nobody depends on it, and the macros document nothing"
 )]
 
+mod audit;
 mod auth;
 mod browser;
 mod configuration;
@@ -29,6 +30,7 @@ use tower_service::Service;
 use worker::{Context, Env, Request, Result, event, web_sys};
 
 use crate::error::Refusal;
+use crate::request_id::RequestId;
 
 #[event(start)]
 fn start() {
@@ -40,7 +42,7 @@ async fn fetch(request: Request, env: Env, _context: Context) -> Result<web_sys:
     let began = js_sys::Date::now();
     let id = request_id::of(&request);
     let (method, path) = (request.method().to_string(), request.path());
-    let mut response = answer(request, env).await;
+    let mut response = answer(request, env, RequestId(id.clone())).await;
     browser::secure(response.headers_mut());
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert("x-request-id", id);
@@ -49,10 +51,11 @@ async fn fetch(request: Request, env: Env, _context: Context) -> Result<web_sys:
     worker::response_to_wasm(response)
 }
 
-async fn answer(request: Request, env: Env) -> http::Response<axum::body::Body> {
-    let Ok(request) = worker::HttpRequest::try_from(request) else {
+async fn answer(request: Request, env: Env, id: RequestId) -> http::Response<axum::body::Body> {
+    let Ok(mut request) = worker::HttpRequest::try_from(request) else {
         return Refusal(ApiError::validation("url", "Not an address this API can read.")).into();
     };
+    request.extensions_mut().insert(id);
     let origin = browser::Origin::of(&env, request.headers());
     let preflight = origin.as_ref().and_then(|_| browser::preflight(request.method(), request.headers()));
     let mut response = match preflight {
@@ -66,10 +69,12 @@ async fn answer(request: Request, env: Env) -> http::Response<axum::body::Body> 
 }
 
 async fn route(request: worker::HttpRequest, env: Env) -> http::Response<axum::body::Body> {
-    let request = match routes::verbs::to_router(request) {
+    let mut request = match routes::verbs::to_router(request) {
         Ok(request) => request,
         Err(refusal) => return refusal.into(),
     };
+    // For the door, which stands outside of the router's state.
+    request.extensions_mut().insert(env.clone());
     match routes::router(env).call(request).await {
         Ok(response) => response,
         Err(never) => match never {},

@@ -5,6 +5,10 @@ use worker::Request;
 
 use crate::configuration::{now, random};
 
+/// The request's id, on its extensions.
+#[derive(Clone)]
+pub struct RequestId(pub String);
+
 /// The id of a request: visible ASCII, so it is a valid header value.
 pub fn of(request: &Request) -> String {
     let given = request.headers().get("x-request-id").ok().flatten();

@@ -10,38 +10,9 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
+use crate::access::Capability;
 use crate::checksum::{self, base62, checksum};
 use crate::error::ApiError;
-
-/// What an operation needs and a caller may have (the contract's "Who calls").
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Capability {
-    /// Reading chats, contacts, messages.
-    Read,
-    /// Sending and changing things on WhatsApp.
-    Send,
-    /// Sessions, webhooks, keys.
-    Manage,
-    /// The event log and its streams.
-    Events,
-}
-
-impl Capability {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Read, Self::Send, Self::Manage, Self::Events];
-
-    /// The capability's name in a key's permissions and in `operations.json`.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::Send => "send",
-            Self::Manage => "manage",
-            Self::Events => "events",
-        }
-    }
-}
 
 /// What the store keeps of a key: `base64url(SHA-256(key))`, unpadded.
 #[must_use]

@@ -29,6 +29,22 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
+    /// The code, as callers see it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ValidationError => "validation_error",
+            Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
+            Self::NotFound => "not_found",
+            Self::Conflict => "conflict",
+            Self::RateLimited => "rate_limited",
+            Self::Internal => "internal",
+            Self::NotImplemented => "not_implemented",
+            Self::GatewayUnavailable => "gateway_unavailable",
+        }
+    }
+
     /// The HTTP status of the code.
     #[must_use]
     pub const fn status(self) -> u16 {

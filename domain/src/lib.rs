@@ -3,7 +3,9 @@
 //! Pure Rust, no Workers types, no clock and no randomness of its own: both come in as arguments (rule 7), so
 //! everything here is tested natively.
 
+pub mod access;
 pub mod api_key;
+pub mod audit;
 pub mod checksum;
 pub mod error;
 pub mod event;

@@ -1,6 +1,6 @@
 //! Login JWTs of people, minted by a frontend.
 
-use gateway_domain::api_key::Capability;
+use gateway_domain::access::Capability;
 use gateway_domain::error::ApiError;
 use gateway_domain::jwt::{self, Issuer, Role, Token};
 use worker::Env;

@@ -1,25 +1,27 @@
 //! Who calls, and what they may do.
 //!
-//! A handler names the capability it needs in its arguments, `Allowed<Manage>`; it can't be called without it.
-//! Two acceptors: login JWTs of people ([`login`]) and API keys ([`api_key`]), told apart by their shape.
+//! The [`door`] stands before every operation: it asks the table in `gateway_domain::access` what the operation needs,
+//! who calls, and whether they may; then the handler runs. Two acceptors: login JWTs of people ([`login`]) and API
+//! keys ([`api_key`]), told apart by their shape.
 
 mod api_key;
+mod attempts;
+pub mod door;
 mod jwks;
 pub mod login;
 mod signature;
 
-use std::marker::PhantomData;
-
+pub use attempts::{LIMITERS, address};
 use axum::extract::FromRequestParts;
-use gateway_domain::api_key::Capability;
+use gateway_domain::access::{Access, Capability};
+use gateway_domain::api_key::{hash, start};
 use gateway_domain::error::ApiError;
 use gateway_domain::jwt;
 use http::request::Parts;
 use http::{HeaderMap, header};
 use worker::Env;
-use worker::send::SendFuture;
 
-use crate::error::Refusal;
+use crate::error::{Refusal, internal};
 
 /// Who calls.
 #[derive(Clone, Debug)]
@@ -76,95 +78,90 @@ impl Principal {
     }
 }
 
-/// A capability as a type.
-pub trait Needs {
-    /// The capability.
-    const CAPABILITY: Capability;
-    /// Whether a super_admin may, for any organization and without acting for one.
-    const ACROSS_ORGANIZATIONS: bool = false;
-}
-
-/// `manage`, and a super_admin's reading of any session.
-pub enum ReadSession {}
-impl Needs for ReadSession {
-    const CAPABILITY: Capability = Capability::Manage;
-    const ACROSS_ORGANIZATIONS: bool = true;
-}
-
-/// `manage`
-pub enum Manage {}
-impl Needs for Manage {
-    const CAPABILITY: Capability = Capability::Manage;
-}
-
-/// `send`
-pub enum Send {}
-impl Needs for Send {
-    const CAPABILITY: Capability = Capability::Send;
-}
-
-/// `events`
-pub enum Events {}
-impl Needs for Events {
-    const CAPABILITY: Capability = Capability::Events;
-}
-
-/// A caller who has the capability.
-pub struct Allowed<N> {
+/// A caller the door let in.
+#[derive(Clone)]
+pub struct Allowed {
     /// The caller.
     pub principal: Principal,
     /// What they showed at the door.
     pub credential: Credential,
-    needs: PhantomData<fn() -> N>,
+    /// What was asked of them.
+    pub access: Access,
 }
 
-impl<N: Needs> FromRequestParts<Env> for Allowed<N> {
+impl FromRequestParts<Env> for Allowed {
     type Rejection = Refusal;
 
-    async fn from_request_parts(parts: &mut Parts, env: &Env) -> Result<Self, Refusal> {
-        let credential = Credential(credential(&parts.headers)?);
-        let principal = SendFuture::new(credential.admit::<N>(env)).await?;
-        Ok(Self { principal, credential, needs: PhantomData })
+    async fn from_request_parts(parts: &mut Parts, _: &Env) -> Result<Self, Refusal> {
+        // Nobody else puts it there: a handler that asks for a caller can't be reached around the door.
+        parts
+            .extensions
+            .get::<Self>()
+            .cloned()
+            .ok_or_else(|| internal("the door", &"a public operation asks for its caller"))
     }
+}
+
+/// Whether a caller may.
+///
+/// # Errors
+/// 403.
+pub fn admit(access: Access, principal: &Principal) -> Result<(), ApiError> {
+    // Who acts for no organization has nothing to act on.
+    let has = |capability| principal.capabilities.contains(&capability) && !principal.organization.is_empty();
+    let may = match access {
+        Access::Public => true,
+        Access::Needs(capability) => has(capability),
+        Access::NeedsAcross(capability) => has(capability) || principal.is_super_admin(),
+        Access::SuperAdmin => principal.is_super_admin(),
+    };
+    if may { Ok(()) } else { Err(ApiError::forbidden(access.name())) }
 }
 
 /// A caller's credential. Whoever stays long is asked for it again.
+#[derive(Clone)]
 pub struct Credential(String);
 
 impl Credential {
-    /// The caller, if they have the capability.
+    /// `Authorization: Bearer …` or `X-Api-Key`; two that contradict are none.
     ///
     /// # Errors
-    /// 401 without valid credentials, 403 without the capability, 503 when that can't be known right now.
-    pub async fn admit<N: Needs>(&self, env: &Env) -> Result<Principal, Refusal> {
-        let principal = authenticate(env, &self.0).await?;
-        let may = if N::ACROSS_ORGANIZATIONS && principal.is_super_admin() {
-            true
+    /// 401 when there is none.
+    pub fn of(headers: &HeaderMap) -> Result<Self, ApiError> {
+        credential(headers).map(Self)
+    }
+
+    /// Whose it is.
+    ///
+    /// # Errors
+    /// 401 with one body whatever is wrong with it, 503 when that can't be known right now.
+    pub async fn authenticate(&self, env: &Env) -> Result<Principal, Refusal> {
+        if jwt::looks_like_one(&self.0) {
+            login::authenticate(env, &self.0).await
         } else {
-            // Who acts for no organization has nothing to act on.
-            principal.capabilities.contains(&N::CAPABILITY) && !principal.organization.is_empty()
-        };
-        if may { Ok(principal) } else { Err(ApiError::forbidden(N::CAPABILITY.name()).into()) }
+            api_key::authenticate(env, &self.0).await
+        }
+    }
+
+    /// What tells it from others without being it.
+    pub fn fingerprint(&self) -> String {
+        hash(&self.0)
+    }
+
+    /// The beginning of a key; a login has none.
+    pub fn key_prefix(&self) -> Option<String> {
+        (!jwt::looks_like_one(&self.0)).then(|| start(&self.0))
     }
 }
 
-async fn authenticate(env: &Env, credential: &str) -> Result<Principal, Refusal> {
-    if jwt::looks_like_one(credential) {
-        login::authenticate(env, credential).await
-    } else {
-        api_key::authenticate(env, credential).await
-    }
-}
-
-/// `Authorization: Bearer …` or `X-Api-Key`; two that contradict are none.
-fn credential(headers: &HeaderMap) -> Result<String, Refusal> {
+fn credential(headers: &HeaderMap) -> Result<String, ApiError> {
     let mut bearers = headers.get_all(header::AUTHORIZATION).iter();
     let bearer = match (bearers.next(), bearers.next()) {
         (None, _) => None,
         (Some(value), None) => {
             Some(value.to_str().ok().and_then(bearer_token).ok_or_else(ApiError::unauthorized)?)
         }
-        (Some(_), Some(_)) => return Err(ApiError::unauthorized().into()),
+        (Some(_), Some(_)) => return Err(ApiError::unauthorized()),
     };
     let key = match headers.get("x-api-key") {
         None => None,
@@ -172,35 +169,18 @@ fn credential(headers: &HeaderMap) -> Result<String, Refusal> {
     };
     // A login is a Bearer token and nothing else.
     if key.is_some_and(jwt::looks_like_one) {
-        return Err(ApiError::unauthorized().into());
+        return Err(ApiError::unauthorized());
     }
     match (bearer, key) {
-        (Some(bearer), Some(key)) if bearer != key => Err(ApiError::unauthorized().into()),
+        (Some(bearer), Some(key)) if bearer != key => Err(ApiError::unauthorized()),
         (Some(credential), _) | (None, Some(credential)) if !credential.is_empty() => {
             Ok(credential.to_owned())
         }
-        _ => Err(ApiError::unauthorized().into()),
+        _ => Err(ApiError::unauthorized()),
     }
 }
 
 fn bearer_token(value: &str) -> Option<&str> {
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-}
-
-/// A super_admin: a person who runs the platform, never a key.
-pub struct SuperAdmin(pub Principal);
-
-impl FromRequestParts<Env> for SuperAdmin {
-    type Rejection = Refusal;
-
-    async fn from_request_parts(parts: &mut Parts, env: &Env) -> Result<Self, Refusal> {
-        let credential = credential(&parts.headers)?;
-        let principal = SendFuture::new(authenticate(env, &credential)).await?;
-        if principal.is_super_admin() {
-            Ok(Self(principal))
-        } else {
-            Err(ApiError::forbidden("super_admin").into())
-        }
-    }
 }

@@ -1,11 +1,12 @@
 //! API keys in the directory, in better-auth's layout: a frontend may write rows of its own.
 
-use gateway_domain::api_key::{self, Capability, Expiry, granted};
+use gateway_domain::access::Capability;
+use gateway_domain::api_key::{self, Expiry, granted};
 use serde::Deserialize;
 use serde_json::Value;
 use wasm_bindgen::JsValue;
 
-use super::{Directory, asking};
+use super::{Directory, asking, flag, moment, nullable};
 use crate::configuration::now;
 use crate::error::{Refusal, directory_unavailable};
 
@@ -235,17 +236,4 @@ impl Directory {
         asking(repeatable, || async { self.database.prepare(statement).bind(bindings)?.first(None).await })
             .await
     }
-}
-
-fn nullable(value: Option<impl Into<JsValue>>) -> JsValue {
-    value.map_or(JsValue::NULL, Into::into)
-}
-
-fn flag(flag: bool) -> JsValue {
-    JsValue::from(u8::from(flag))
-}
-
-#[allow(clippy::cast_precision_loss, reason = "milliseconds, far below 2^53")]
-fn moment(milliseconds: u64) -> JsValue {
-    JsValue::from_f64(milliseconds as f64)
 }

@@ -4,6 +4,7 @@
 //! and binds it in each of them: isolation is a matter of types, not of care.
 
 mod api_keys;
+mod audit_log;
 mod platform;
 mod sessions;
 
@@ -13,6 +14,7 @@ use std::time::Duration;
 pub use api_keys::{Flag, KeyChanges, KeyRow, Moment, NewKey, Rotation};
 pub use platform::Platform;
 pub use sessions::{Changes, NewSession, SessionRow};
+use wasm_bindgen::JsValue;
 use worker::{D1Database, Delay, Env};
 
 use crate::error::{Refusal, directory_unavailable};
@@ -53,4 +55,17 @@ pub async fn asking<T, F: Future<Output = worker::Result<T>>>(
             _ => return Err(directory_unavailable(&text)),
         }
     }
+}
+
+fn nullable(value: Option<impl Into<JsValue>>) -> JsValue {
+    value.map_or(JsValue::NULL, Into::into)
+}
+
+fn flag(flag: bool) -> JsValue {
+    JsValue::from(u8::from(flag))
+}
+
+#[allow(clippy::cast_precision_loss, reason = "milliseconds, far below 2^53")]
+fn moment(milliseconds: u64) -> JsValue {
+    JsValue::from_f64(milliseconds as f64)
 }

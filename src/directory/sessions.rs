@@ -4,7 +4,7 @@ use gateway_domain::lifecycle::{Status, StatusReason};
 use serde::Deserialize;
 use wasm_bindgen::JsValue;
 
-use super::{Directory, asking};
+use super::{Directory, asking, flag, moment, nullable};
 use crate::configuration::now;
 use crate::error::{Refusal, directory_unavailable};
 
@@ -98,15 +98,15 @@ impl Directory {
                 &[
                     session.id.into(),
                     self.organization.as_str().into(),
-                    text(session.label),
+                    nullable(session.label),
                     flag(session.auto_read),
                     flag(session.presence_typing),
                     session.rate_per_min.into(),
                     session.rate_per_hour.into(),
-                    text(session.region),
+                    nullable(session.region),
                     moment(now()),
                     desired(session.connected),
-                    text(session.user),
+                    nullable(session.user),
                 ],
             )
             .await?;
@@ -144,11 +144,11 @@ impl Directory {
         let bindings = [
             self.organization.as_str().into(),
             id.into(),
-            text(changes.label),
-            changes.auto_read.map_or(JsValue::NULL, flag),
-            changes.presence_typing.map_or(JsValue::NULL, flag),
-            changes.rate_per_min.map_or(JsValue::NULL, JsValue::from),
-            changes.rate_per_hour.map_or(JsValue::NULL, JsValue::from),
+            nullable(changes.label),
+            nullable(changes.auto_read.map(flag)),
+            nullable(changes.presence_typing.map(flag)),
+            nullable(changes.rate_per_min),
+            nullable(changes.rate_per_hour),
             moment(now()),
         ];
         self.first(&statement, &bindings).await
@@ -177,19 +177,6 @@ impl Directory {
     }
 }
 
-fn text(text: Option<&str>) -> JsValue {
-    text.map_or(JsValue::NULL, JsValue::from_str)
-}
-
 fn desired(connected: bool) -> JsValue {
     JsValue::from_str(if connected { "connected" } else { "stopped" })
-}
-
-fn flag(flag: bool) -> JsValue {
-    JsValue::from(u8::from(flag))
-}
-
-#[allow(clippy::cast_precision_loss, reason = "milliseconds, far below 2^53")]
-fn moment(milliseconds: u64) -> JsValue {
-    JsValue::from_f64(milliseconds as f64)
 }

@@ -6,7 +6,7 @@ use gateway_domain::error::ApiError;
 use http::header;
 use worker::Env;
 
-use crate::auth::login;
+use crate::auth::{LIMITERS, login};
 use crate::error::{Refusal, directory_unavailable};
 
 const OK: &str = r#"{"status":"ok"}"#;
@@ -29,6 +29,11 @@ pub async fn health() -> Response {
 pub async fn ready(State(env): State<Env>) -> Result<Response, Refusal> {
     if let Err(error) = login::issuers(&env) {
         return Err(ApiError::unavailable(error).into());
+    }
+    for limiter in LIMITERS {
+        if let Err(error) = env.rate_limiter(limiter) {
+            return Err(ApiError::unavailable(format!("The rate limiter {limiter}: {error}.")).into());
+        }
     }
     let read =
         async { env.d1("DB")?.prepare("SELECT COUNT(*) AS sessions FROM session WHERE id = ''").run().await };

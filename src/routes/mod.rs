@@ -2,6 +2,7 @@
 
 mod admin;
 mod api_keys;
+mod audit_log;
 pub mod events;
 mod health;
 mod messages;
@@ -11,13 +12,19 @@ mod sessions;
 mod simulator;
 pub mod verbs;
 
+use std::cell::OnceCell;
+use std::collections::HashMap;
+
 use axum::Router;
+use axum::middleware::from_fn;
+use gateway_domain::access::Operation;
 use gateway_domain::error::{ApiError, ErrorCode};
-use http::StatusCode;
+use http::{Method, StatusCode};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use worker::Env;
 
+use crate::auth::door;
 use crate::error::Refusal;
 
 fn documented() -> OpenApiRouter<Env> {
@@ -35,21 +42,61 @@ fn documented() -> OpenApiRouter<Env> {
         .routes(routes!(api_keys::create::create, api_keys::list::list))
         .routes(routes!(api_keys::get::get, api_keys::update::update, api_keys::delete::delete))
         .routes(routes!(api_keys::rotate::rotate))
+        .routes(routes!(audit_log::list::list))
         .routes(routes!(admin::list_sessions::list_sessions))
         .routes(routes!(openapi::document))
         .routes(routes!(health::health))
         .routes(routes!(health::ready))
 }
 
+/// What does not change between requests, made once for an isolate.
+struct House {
+    router: Router<Env>,
+    document: String,
+    /// By path, as the router spells it, and method.
+    operations: HashMap<String, Vec<(Method, &'static Operation)>>,
+}
+
+thread_local! {
+    static HOUSE: OnceCell<House> = const { OnceCell::new() };
+}
+
+impl House {
+    fn visit<T>(visit: impl FnOnce(&Self) -> T) -> T {
+        HOUSE.with(|house| visit(house.get_or_init(Self::build)))
+    }
+
+    fn build() -> Self {
+        let (router, mut document) = documented().split_for_parts();
+        let mut operations = openapi::operations(&document);
+        #[cfg(feature = "simulator")]
+        let router = {
+            operations.extend(simulator::operations());
+            router.merge(simulator::router())
+        };
+        // The door is a layer of each route: what follows it, the answers to unknown paths and methods, is public.
+        let router = router
+            .route_layer(from_fn(door::pass))
+            .fallback(|| async { Refusal(ApiError::not_found()) })
+            .method_not_allowed_fallback(method_not_allowed);
+        operations.shrink_to_fit();
+        Self { router, document: openapi::finish(&mut document), operations }
+    }
+}
+
 /// Everything the Worker answers.
 pub fn router(env: Env) -> Router {
-    let (router, _document) = documented().split_for_parts();
-    #[cfg(feature = "simulator")]
-    let router = router.merge(simulator::router());
-    router
-        .fallback(|| async { Refusal(ApiError::not_found()) })
-        .method_not_allowed_fallback(method_not_allowed)
-        .with_state(env)
+    House::visit(|house| house.router.clone()).with_state(env)
+}
+
+/// The operation of a path, as the router spells it.
+pub fn operation(method: &Method, path: &str) -> Option<&'static Operation> {
+    // The router answers HEAD as GET without a body.
+    let method = if method == Method::HEAD { &Method::GET } else { method };
+    House::visit(|house| {
+        let of_path = house.operations.get(path)?;
+        of_path.iter().find(|(of, _)| of == method).map(|(_, operation)| *operation)
+    })
 }
 
 async fn method_not_allowed() -> (StatusCode, Refusal) {

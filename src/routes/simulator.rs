@@ -3,28 +3,36 @@
 use axum::Router;
 use axum::extract::State;
 use axum::routing::post;
+use gateway_domain::access::{Access, Capability, Operation};
 use gateway_session::call::{Call, CrashPoint};
-use http::StatusCode;
+use http::{Method, StatusCode};
 use serde::Deserialize;
 use worker::Env;
 
-use crate::auth::{Allowed, Manage};
+use crate::auth::Allowed;
 use crate::error::Refusal;
 use crate::request::{Json, SessionId};
 use crate::routes::sessions::find;
 use crate::session_object::SessionObject;
 
+const PANIC: &str = "/simulator/sessions/{session}/panic";
+const CRASH_POINT: &str = "/simulator/sessions/{session}/crash-point";
+const OPERATION: Operation = Operation::quiet("simulator", Access::Needs(Capability::Manage));
+
+/// What the door asks of who calls these.
+pub fn operations() -> impl Iterator<Item = (String, Vec<(Method, &'static Operation)>)> {
+    [PANIC, CRASH_POINT].into_iter().map(|path| (path.to_owned(), vec![(Method::POST, &OPERATION)]))
+}
+
 /// Under `/simulator`, never under `/api`.
 pub fn router() -> Router<Env> {
-    Router::new()
-        .route("/simulator/sessions/{session}/panic", post(panic_in_object))
-        .route("/simulator/sessions/{session}/crash-point", post(set_crash_point))
+    Router::new().route(PANIC, post(panic_in_object)).route(CRASH_POINT, post(set_crash_point))
 }
 
 #[worker::send]
 async fn panic_in_object(
     State(env): State<Env>,
-    Allowed { principal, .. }: Allowed<Manage>,
+    Allowed { principal, .. }: Allowed,
     SessionId(id): SessionId,
 ) -> Result<StatusCode, Refusal> {
     let row = find(&env, &principal, &id).await?;
@@ -40,7 +48,7 @@ struct CrashPointBody {
 #[worker::send]
 async fn set_crash_point(
     State(env): State<Env>,
-    Allowed { principal, .. }: Allowed<Manage>,
+    Allowed { principal, .. }: Allowed,
     SessionId(id): SessionId,
     Json(body): Json<CrashPointBody>,
 ) -> Result<StatusCode, Refusal> {

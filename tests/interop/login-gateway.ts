@@ -1,6 +1,7 @@
 // A gateway of the login tests' own: the one that the other tests share trusts no frontend.
 
 import { type ChildProcess, spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { type IncomingHttpHeaders, request } from "node:http";
@@ -39,6 +40,8 @@ export interface Answer {
 export interface Question {
   readonly method?: string;
   readonly path?: string;
+  /** Whether the path is not under /api/v1. */
+  readonly outside?: boolean;
   readonly headers?: HeaderList;
   readonly body?: unknown;
 }
@@ -92,15 +95,23 @@ export class LoginGateway {
   }
 
   /** Asks without what `fetch` adds or mends. Any status is an answer; none in time is an error. */
-  async ask({ method = "GET", path = "/sessions", headers = [], body }: Question): Promise<Answer> {
+  async ask({
+    method = "GET",
+    path = "/sessions",
+    outside = false,
+    headers = [],
+    body,
+  }: Question): Promise<Answer> {
     const sent = body === undefined ? undefined : JSON.stringify(body);
     const asked = Date.now();
-    const address = new URL(`/api/v1${path}`, this.url);
+    const address = new URL(outside ? path : `/api/v1${path}`, this.url);
     const outgoing = request(address, {
       method,
       agent: false,
       headers: [
         ["host", address.host],
+        // An address of its own for each, so that no failed login uses up another's; wrangler takes our word for it.
+        ["cf-connecting-ip", `10.${[...randomBytes(3)].join(".")}`],
         ...headers,
         ...(sent === undefined
           ? []

@@ -70,7 +70,8 @@ class Gateway {
     const migrations = join(root, "migrations");
     const files = (await readdir(migrations)).filter((file) => file.endsWith(".sql")).sort();
     const schema = await Promise.all(files.map((file) => readFile(join(migrations, file), "utf8")));
-    const statements = schema.join("\n").replace(/--.*$/gm, "").split(";");
+    // A statement ends where a line does; a trigger's inner ones don't.
+    const statements = schema.join("\n").replace(/--.*$/gm, "").split(/;$/m);
     for (const statement of statements.map((text) => text.replace(/\s+/g, " ").trim()).filter(Boolean)) {
       await directory.prepare(statement).run();
     }

@@ -7,7 +7,7 @@ use gateway_domain::page::List;
 use gateway_domain::session::WASession;
 use worker::Env;
 
-use crate::auth::SuperAdmin;
+use crate::auth::Allowed;
 use crate::directory::Platform;
 use crate::error::Refusal;
 use crate::request::Query;
@@ -15,7 +15,6 @@ use crate::routes::sessions::list::{Page, page};
 
 /// Lists the sessions of all organizations in the order they were made, as they were last observed.
 #[utoipa::path(get, path = "/api/v1/admin/sessions", operation_id = "adminListSessions", tag = "Admin",
-    security(("bearer" = [])),
     params(("limit" = Option<u32>, Query, description = "1 to 200; 50 when absent."),
            ("cursor" = Option<String>, Query, description = "The previous page's nextCursor.")),
     responses((status = 200, body = List<WASession>), (status = 400, body = ApiError),
@@ -23,7 +22,7 @@ use crate::routes::sessions::list::{Page, page};
 #[worker::send]
 pub async fn list_sessions(
     State(env): State<Env>,
-    SuperAdmin(principal): SuperAdmin,
+    Allowed { principal, .. }: Allowed,
     query: Query,
 ) -> Result<Response, Refusal> {
     let wanted = Page::wanted(&query)?;

@@ -9,7 +9,8 @@ use http::StatusCode;
 use worker::Env;
 
 use super::{mint, permit, reveal};
-use crate::auth::{Allowed, Manage};
+use crate::audit::About;
+use crate::auth::Allowed;
 use crate::configuration::{now, random};
 use crate::directory::{Directory, NewKey};
 use crate::error::Refusal;
@@ -17,14 +18,14 @@ use crate::request::Json;
 
 /// Makes a key, which works at once. The answer has its secret, `key`, which is never shown again. It can be
 /// allowed nothing that the caller is not.
-#[utoipa::path(post, path = "/api/v1/api-keys", operation_id = "createApiKey", tag = "API keys", security(("bearer" = []), ("apiKey" = [])),
+#[utoipa::path(post, path = "/api/v1/api-keys", operation_id = "createApiKey", tag = "API keys",
     request_body = CreateApiKeyInputBody,
     responses((status = 201, body = ApiKeyWithSecret), (status = 400, body = ApiError), (status = 401, body = ApiError),
               (status = 403, body = ApiError), (status = 503, body = ApiError)))]
 #[worker::send]
 pub async fn create(
     State(env): State<Env>,
-    Allowed { principal, .. }: Allowed<Manage>,
+    Allowed { principal, .. }: Allowed,
     Json(body): Json<CreateApiKeyInputBody>,
 ) -> Result<Response, Refusal> {
     body.validate(now())?;
@@ -39,5 +40,8 @@ pub async fn create(
         expires_at: body.expires_at,
     };
     let row = Directory::of(&env, &principal.organization)?.insert_key(&key).await?;
-    reveal(StatusCode::CREATED, row, secret)
+    let about = About::made("api-keys", &row.id);
+    let mut response = reveal(StatusCode::CREATED, row, secret)?;
+    response.extensions_mut().insert(about);
+    Ok(response)
 }

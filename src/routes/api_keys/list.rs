@@ -10,7 +10,7 @@ use http::StatusCode;
 use worker::Env;
 
 use super::present;
-use crate::auth::{Allowed, Manage};
+use crate::auth::Allowed;
 use crate::directory::Directory;
 use crate::error::Refusal;
 use crate::request::Query;
@@ -18,7 +18,7 @@ use crate::routes::sessions::json;
 
 /// Lists the organization's keys, without their secrets, in the order of their ids: those the gateway made are in
 /// the order they were made.
-#[utoipa::path(get, path = "/api/v1/api-keys", operation_id = "listApiKeys", tag = "API keys", security(("bearer" = []), ("apiKey" = [])),
+#[utoipa::path(get, path = "/api/v1/api-keys", operation_id = "listApiKeys", tag = "API keys",
     params(("limit" = Option<u32>, Query, description = "1 to 200; 50 when absent."),
            ("cursor" = Option<String>, Query, description = "The previous page's nextCursor.")),
     responses((status = 200, body = List<ApiKey>), (status = 400, body = ApiError),
@@ -26,7 +26,7 @@ use crate::routes::sessions::json;
 #[worker::send]
 pub async fn list(
     State(env): State<Env>,
-    Allowed { principal, .. }: Allowed<Manage>,
+    Allowed { principal, .. }: Allowed,
     query: Query,
 ) -> Result<Response, Refusal> {
     let limit = page::limit(query.get("limit"))?;

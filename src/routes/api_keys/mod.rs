@@ -11,7 +11,8 @@ use std::collections::HashMap;
 
 use axum::extract::{FromRequestParts, Path};
 use axum::response::Response;
-use gateway_domain::api_key::{self, ApiKey, ApiKeyWithSecret, Capability};
+use gateway_domain::access::Capability;
+use gateway_domain::api_key::{self, ApiKey, ApiKeyWithSecret};
 use gateway_domain::error::ApiError;
 use http::StatusCode;
 use http::request::Parts;

@@ -8,7 +8,7 @@ use http::StatusCode;
 use worker::Env;
 
 use super::{KeyId, find, mint, not_as_seen, permit, reveal};
-use crate::auth::{Allowed, Manage};
+use crate::auth::Allowed;
 use crate::configuration::now;
 use crate::directory::{Directory, Rotation};
 use crate::error::Refusal;
@@ -16,7 +16,7 @@ use crate::request::OptionalJson;
 
 /// Gives a key another secret, `key`, which is never shown again. The one it replaces works on for
 /// `overlapSeconds`; one that was replaced before stops at once. The caller must have all that the key may do.
-#[utoipa::path(post, path = "/api/v1/api-keys/{id}/!rotate", operation_id = "rotateApiKey", tag = "API keys", security(("bearer" = []), ("apiKey" = [])),
+#[utoipa::path(post, path = "/api/v1/api-keys/{id}/!rotate", operation_id = "rotateApiKey", tag = "API keys",
     params(("id" = String, Path, description = "The key's id.")),
     request_body = Option<RotateApiKeyInputBody>,
     responses((status = 200, body = ApiKeyWithSecret), (status = 400, body = ApiError), (status = 401, body = ApiError),
@@ -25,7 +25,7 @@ use crate::request::OptionalJson;
 #[worker::send]
 pub async fn rotate(
     State(env): State<Env>,
-    Allowed { principal, .. }: Allowed<Manage>,
+    Allowed { principal, .. }: Allowed,
     KeyId(id): KeyId,
     OptionalJson(body): OptionalJson<RotateApiKeyInputBody>,
 ) -> Result<Response, Refusal> {

@@ -8,7 +8,7 @@ use http::StatusCode;
 use worker::Env;
 
 use super::{KeyId, find, not_as_seen, permit, present};
-use crate::auth::{Allowed, Manage};
+use crate::auth::Allowed;
 use crate::configuration::now;
 use crate::directory::{Directory, KeyChanges};
 use crate::error::Refusal;
@@ -17,7 +17,7 @@ use crate::routes::sessions::json;
 
 /// Changes a key; what is absent stays. It holds from the next request on. Whoever gives a key more permissions,
 /// more time, or switches it on must have all that it may do afterwards.
-#[utoipa::path(patch, path = "/api/v1/api-keys/{id}", operation_id = "updateApiKey", tag = "API keys", security(("bearer" = []), ("apiKey" = [])),
+#[utoipa::path(patch, path = "/api/v1/api-keys/{id}", operation_id = "updateApiKey", tag = "API keys",
     params(("id" = String, Path, description = "The key's id.")),
     request_body = UpdateApiKeyInputBody,
     responses((status = 200, body = ApiKey), (status = 400, body = ApiError), (status = 401, body = ApiError),
@@ -26,7 +26,7 @@ use crate::routes::sessions::json;
 #[worker::send]
 pub async fn update(
     State(env): State<Env>,
-    Allowed { principal, .. }: Allowed<Manage>,
+    Allowed { principal, .. }: Allowed,
     KeyId(id): KeyId,
     Json(body): Json<UpdateApiKeyInputBody>,
 ) -> Result<Response, Refusal> {

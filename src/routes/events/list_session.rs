@@ -15,7 +15,7 @@ use http::{HeaderMap, StatusCode, header};
 use worker::send::SendFuture;
 use worker::{Delay, Env};
 
-use crate::auth::{Allowed, Credential, Events, Principal};
+use crate::auth::{Allowed, admit};
 use crate::configuration::now;
 use crate::error::Refusal;
 use crate::request::{Query, SessionId};
@@ -36,7 +36,7 @@ const CHECKS: u32 = 36;
 /// Reads a session's log: a JSON page, or with `Accept: text/event-stream` a stream that resumes after
 /// `Last-Event-ID` (or `after`) without loss. `nextCursor` is always the position to go on after: the log grows.
 /// A stream ends after a quarter of an hour, to be resumed, and within a minute when its credential is revoked.
-#[utoipa::path(get, path = "/api/v1/sessions/{session}/events", operation_id = "listSessionEvents", tag = "Events", security(("bearer" = []), ("apiKey" = [])),
+#[utoipa::path(get, path = "/api/v1/sessions/{session}/events", operation_id = "listSessionEvents", tag = "Events",
     params(("session" = String, Path, description = "The session's id."),
            ("after" = Option<String>, Query, description = "The seq to go on after; a page begins at the oldest event when absent, a stream at the newest."),
            ("types" = Option<String>, Query, description = "Event types, separated by commas; all when absent."),
@@ -48,12 +48,12 @@ const CHECKS: u32 = 36;
 #[worker::send]
 pub async fn list_session(
     State(env): State<Env>,
-    Allowed { principal, credential, .. }: Allowed<Events>,
+    caller: Allowed,
     SessionId(id): SessionId,
     query: Query,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let row = find(&env, &principal, &id).await?;
+    let row = find(&env, &caller.principal, &id).await?;
     let types = types(query.get("types"))?;
     let object = SessionObject::of(&env, &row);
     let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
@@ -63,7 +63,7 @@ pub async fn list_session(
             None => query.get("after").map(|after| position("after", Some(after))).transpose()?,
         };
         let stream = object.stream(Call::Stream { after, types }).await?;
-        return Ok(watched(stream, env, principal, credential));
+        return Ok(watched(stream, env, caller));
     }
     let after = position("after", query.get("after"))?;
     let limit = page::limit(query.get("limit"))?;
@@ -80,11 +80,11 @@ fn wait(text: Option<&str>) -> Result<u32, ApiError> {
 }
 
 /// The stream, for as long as its caller would be let in.
-fn watched(stream: Response, env: Env, principal: Principal, credential: Credential) -> Response {
+fn watched(stream: Response, env: Env, caller: Allowed) -> Response {
     let (parts, body) = stream.into_parts();
     let check_at = now().saturating_add(CHECK_EVERY);
     let body = body.into_data_stream();
-    let watched = Watched { body, env, principal, credential, check_at, checks: CHECKS };
+    let watched = Watched { body, env, caller, check_at, checks: CHECKS };
     let body = unfold(watched, |mut watched| {
         SendFuture::new(async move { watched.next().await.map(|chunk| (chunk, watched)) })
     });
@@ -94,8 +94,7 @@ fn watched(stream: Response, env: Env, principal: Principal, credential: Credent
 struct Watched {
     body: BodyDataStream,
     env: Env,
-    principal: Principal,
-    credential: Credential,
+    caller: Allowed,
     check_at: u64,
     checks: u32,
 }
@@ -112,7 +111,8 @@ impl Watched {
             } else {
                 self.checks = self.checks.checked_sub(1)?;
                 if !self.would_be_let_in().await {
-                    let whose = self.principal.key().map_or("a login".to_owned(), |id| format!("key {id}"));
+                    let whose =
+                        self.caller.principal.key().map_or("a login".to_owned(), |id| format!("key {id}"));
                     worker::console_log!("a stream of {whose} ends: it opens the door no longer");
                     return None;
                 }
@@ -123,9 +123,12 @@ impl Watched {
 
     /// As far as can be known: while the directory can't be asked the stream goes on.
     async fn would_be_let_in(&self) -> bool {
-        let asking = std::pin::pin!(self.credential.admit::<Events>(&self.env));
+        let asking = std::pin::pin!(self.caller.credential.authenticate(&self.env));
         match select(asking, Delay::from(CHECK_PATIENCE)).await {
-            Either::Left((Ok(principal), _)) => principal.organization == self.principal.organization,
+            Either::Left((Ok(principal), _)) => {
+                principal.organization == self.caller.principal.organization
+                    && admit(self.caller.access, &principal).is_ok()
+            }
             Either::Left((Err(Refusal(error)), _)) => {
                 !matches!(error.error.code, ErrorCode::Unauthorized | ErrorCode::Forbidden)
             }

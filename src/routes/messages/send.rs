@@ -8,14 +8,14 @@ use gateway_session::call::Call;
 use http::StatusCode;
 use worker::Env;
 
-use crate::auth::{Allowed, Send};
+use crate::auth::Allowed;
 use crate::error::Refusal;
 use crate::request::{Json, Query, SessionId};
 use crate::routes::sessions::{find, json};
 use crate::session_object::SessionObject;
 
 /// Sends a text and answers once WhatsApp's server has acknowledged it.
-#[utoipa::path(post, path = "/api/v1/sessions/{session}/messages", operation_id = "sendMessage", tag = "Messages", security(("bearer" = []), ("apiKey" = [])),
+#[utoipa::path(post, path = "/api/v1/sessions/{session}/messages", operation_id = "sendMessage", tag = "Messages",
     params(("session" = String, Path, description = "The session's id.")),
     request_body = SendRequest,
     responses((status = 200, body = SendResult), (status = 400, body = ApiError), (status = 401, body = ApiError),
@@ -26,7 +26,7 @@ use crate::session_object::SessionObject;
 #[worker::send]
 pub async fn send(
     State(env): State<Env>,
-    Allowed { principal, .. }: Allowed<Send>,
+    Allowed { principal, .. }: Allowed,
     SessionId(id): SessionId,
     query: Query,
     Json(body): Json<SendRequest>,

@@ -10,7 +10,8 @@ use http::StatusCode;
 use worker::Env;
 
 use super::{json, present};
-use crate::auth::{Allowed, Manage};
+use crate::audit::About;
+use crate::auth::Allowed;
 use crate::configuration::{now, random};
 use crate::directory::{Directory, NewSession};
 use crate::error::Refusal;
@@ -18,14 +19,14 @@ use crate::request::OptionalJson;
 use crate::session_object::SessionObject;
 
 /// Makes a session. It is `stopped`; with `start: true` pairing begins at once and it is `starting`.
-#[utoipa::path(post, path = "/api/v1/sessions", operation_id = "createSession", tag = "Sessions", security(("bearer" = []), ("apiKey" = [])),
+#[utoipa::path(post, path = "/api/v1/sessions", operation_id = "createSession", tag = "Sessions",
     request_body = CreateSessionInputBody,
     responses((status = 201, body = WASession), (status = 400, body = ApiError), (status = 401, body = ApiError),
               (status = 403, body = ApiError), (status = 503, body = ApiError)))]
 #[worker::send]
 pub async fn create(
     State(env): State<Env>,
-    Allowed { principal, .. }: Allowed<Manage>,
+    Allowed { principal, .. }: Allowed,
     OptionalJson(body): OptionalJson<CreateSessionInputBody>,
 ) -> Result<Response, Refusal> {
     body.validate()?;
@@ -45,5 +46,7 @@ pub async fn create(
     let row = directory.insert_session(&session).await?;
     let observed =
         if session.connected { Some(SessionObject::of(&env, &row).call(Call::Start).await?) } else { None };
-    json(StatusCode::CREATED, &present(&env, row, observed))
+    let mut response = json(StatusCode::CREATED, &present(&env, row, observed))?;
+    response.extensions_mut().insert(About::made("sessions", &id));
+    Ok(response)
 }

@@ -7,21 +7,21 @@ use http::StatusCode;
 use worker::Env;
 
 use super::find;
-use crate::auth::{Allowed, Manage};
+use crate::auth::Allowed;
 use crate::directory::Directory;
 use crate::error::Refusal;
 use crate::request::SessionId;
 use crate::session_object::SessionObject;
 
 /// Deletes a session and everything stored for it, for good. A connected number is unlinked first.
-#[utoipa::path(delete, path = "/api/v1/sessions/{session}", operation_id = "deleteSession", tag = "Sessions", security(("bearer" = []), ("apiKey" = [])),
+#[utoipa::path(delete, path = "/api/v1/sessions/{session}", operation_id = "deleteSession", tag = "Sessions",
     params(("session" = String, Path, description = "The session's id.")),
     responses((status = 204, description = "It is gone."), (status = 401, body = ApiError),
               (status = 403, body = ApiError), (status = 404, body = ApiError), (status = 503, body = ApiError)))]
 #[worker::send]
 pub async fn delete(
     State(env): State<Env>,
-    Allowed { principal, .. }: Allowed<Manage>,
+    Allowed { principal, .. }: Allowed,
     SessionId(id): SessionId,
 ) -> Result<StatusCode, Refusal> {
     let row = find(&env, &principal, &id).await?;

@@ -8,22 +8,26 @@ use http::StatusCode;
 use worker::Env;
 
 use super::{find_to_read, json, observe, present};
-use crate::auth::{Allowed, ReadSession};
+use crate::audit::About;
+use crate::auth::Allowed;
 use crate::error::Refusal;
 use crate::request::SessionId;
 
 /// Shows a session as it is right now: the answer comes from the session's object.
-#[utoipa::path(get, path = "/api/v1/sessions/{session}", operation_id = "getSession", tag = "Sessions", security(("bearer" = []), ("apiKey" = [])),
+#[utoipa::path(get, path = "/api/v1/sessions/{session}", operation_id = "getSession", tag = "Sessions",
     params(("session" = String, Path, description = "The session's id.")),
     responses((status = 200, body = WASession), (status = 401, body = ApiError), (status = 403, body = ApiError),
               (status = 404, body = ApiError), (status = 503, body = ApiError)))]
 #[worker::send]
 pub async fn get(
     State(env): State<Env>,
-    Allowed { principal, .. }: Allowed<ReadSession>,
+    Allowed { principal, .. }: Allowed,
     SessionId(id): SessionId,
 ) -> Result<Response, Refusal> {
     let row = find_to_read(&env, &principal, &id).await?;
     let observed = observe(&env, &row).await?;
-    json(StatusCode::OK, &present(&env, row, observed))
+    let about = About { organization: Some(row.organization_id.clone()), ..About::default() };
+    let mut response = json(StatusCode::OK, &present(&env, row, observed))?;
+    response.extensions_mut().insert(about);
+    Ok(response)
 }

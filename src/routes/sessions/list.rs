@@ -10,13 +10,13 @@ use http::StatusCode;
 use worker::Env;
 
 use super::{json, present};
-use crate::auth::{Allowed, Manage};
+use crate::auth::Allowed;
 use crate::directory::{Directory, SessionRow};
 use crate::error::Refusal;
 use crate::request::Query;
 
 /// Lists the organization's sessions in the order they were made, as they were last observed.
-#[utoipa::path(get, path = "/api/v1/sessions", operation_id = "listSessions", tag = "Sessions", security(("bearer" = []), ("apiKey" = [])),
+#[utoipa::path(get, path = "/api/v1/sessions", operation_id = "listSessions", tag = "Sessions",
     params(("limit" = Option<u32>, Query, description = "1 to 200; 50 when absent."),
            ("cursor" = Option<String>, Query, description = "The previous page's nextCursor.")),
     responses((status = 200, body = List<WASession>), (status = 400, body = ApiError),
@@ -24,7 +24,7 @@ use crate::request::Query;
 #[worker::send]
 pub async fn list(
     State(env): State<Env>,
-    Allowed { principal, .. }: Allowed<Manage>,
+    Allowed { principal, .. }: Allowed,
     query: Query,
 ) -> Result<Response, Refusal> {
     let wanted = Page::wanted(&query)?;

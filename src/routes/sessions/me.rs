@@ -9,19 +9,19 @@ use http::StatusCode;
 use worker::Env;
 
 use super::{find, json, observe};
-use crate::auth::{Allowed, Manage};
+use crate::auth::Allowed;
 use crate::error::Refusal;
 use crate::request::SessionId;
 
 /// Shows who the paired number is. Unpaired: 404.
-#[utoipa::path(get, path = "/api/v1/sessions/{session}/me", operation_id = "sessionMe", tag = "Sessions", security(("bearer" = []), ("apiKey" = [])),
+#[utoipa::path(get, path = "/api/v1/sessions/{session}/me", operation_id = "sessionMe", tag = "Sessions",
     params(("session" = String, Path, description = "The session's id.")),
     responses((status = 200, body = Me), (status = 401, body = ApiError), (status = 403, body = ApiError),
               (status = 404, body = ApiError), (status = 503, body = ApiError)))]
 #[worker::send]
 pub async fn me(
     State(env): State<Env>,
-    Allowed { principal, .. }: Allowed<Manage>,
+    Allowed { principal, .. }: Allowed,
     SessionId(id): SessionId,
 ) -> Result<Response, Refusal> {
     let row = find(&env, &principal, &id).await?;

@@ -8,19 +8,19 @@ use gateway_session::call::Call;
 use worker::Env;
 
 use super::command;
-use crate::auth::{Allowed, Manage};
+use crate::auth::Allowed;
 use crate::error::Refusal;
 use crate::request::SessionId;
 
 /// Disconnects and keeps the pairing. Stopped already: nothing changes.
-#[utoipa::path(post, path = "/api/v1/sessions/{session}/!stop", operation_id = "stopSession", tag = "Sessions", security(("bearer" = []), ("apiKey" = [])),
+#[utoipa::path(post, path = "/api/v1/sessions/{session}/!stop", operation_id = "stopSession", tag = "Sessions",
     params(("session" = String, Path, description = "The session's id.")),
     responses((status = 200, body = WASession), (status = 401, body = ApiError), (status = 403, body = ApiError),
               (status = 404, body = ApiError), (status = 503, body = ApiError)))]
 #[worker::send]
 pub async fn stop(
     State(env): State<Env>,
-    Allowed { principal, .. }: Allowed<Manage>,
+    Allowed { principal, .. }: Allowed,
     SessionId(id): SessionId,
 ) -> Result<Response, Refusal> {
     command(&env, &principal, &id, false, Call::Stop).await

@@ -8,13 +8,13 @@ use http::StatusCode;
 use worker::Env;
 
 use super::{json, observe, present};
-use crate::auth::{Allowed, Manage};
+use crate::auth::Allowed;
 use crate::directory::{Changes, Directory};
 use crate::error::Refusal;
 use crate::request::{Json, SessionId};
 
 /// Changes a session's settings; what is absent stays. They hold from the next message on.
-#[utoipa::path(patch, path = "/api/v1/sessions/{session}", operation_id = "updateSession", tag = "Sessions", security(("bearer" = []), ("apiKey" = [])),
+#[utoipa::path(patch, path = "/api/v1/sessions/{session}", operation_id = "updateSession", tag = "Sessions",
     params(("session" = String, Path, description = "The session's id.")),
     request_body = UpdateSessionInputBody,
     responses((status = 200, body = WASession), (status = 400, body = ApiError), (status = 401, body = ApiError),
@@ -22,7 +22,7 @@ use crate::request::{Json, SessionId};
 #[worker::send]
 pub async fn update(
     State(env): State<Env>,
-    Allowed { principal, .. }: Allowed<Manage>,
+    Allowed { principal, .. }: Allowed,
     SessionId(id): SessionId,
     Json(body): Json<UpdateSessionInputBody>,
 ) -> Result<Response, Refusal> {

@@ -1,17 +1,16 @@
 //! API keys: made, shown once, changed, rotated, revoked; and what they can't do.
 
-use std::path::Path;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use reqwest::{Method, Response};
-use rusqlite::{Connection, OpenFlags, params};
+use rusqlite::params;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tokio::time::{Instant, timeout};
 
-use crate::harness::{Answer, KeyState, Organization, Patience, Session, eventually, now_ms, tests};
+use crate::harness::{Answer, Gateway, KeyState, Organization, Patience, Session, eventually, now_ms, tests};
 
 tests![
     the_streams_of_a_revoked_key_end_within_a_minute,
@@ -97,22 +96,6 @@ fn is_our_shape(secret: &str) -> bool {
     parts.len() == 3 && parts[0] == "wa" && letters(parts[1], 32) && letters(parts[2], 6)
 }
 
-/// The gateway's D1 database, for what the API can't make.
-fn database() -> Connection {
-    let state = std::env::var("GATEWAY_STATE").unwrap();
-    let folder = Path::new(&state).join("v3/d1/miniflare-D1DatabaseObject");
-    let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
-    for file in files.filter(|file| file.extension().is_some_and(|extension| extension == "sqlite")) {
-        let database = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_WRITE).unwrap();
-        database.busy_timeout(Duration::from_secs(5)).unwrap();
-        let is_ours = database.prepare("SELECT 1 FROM apikey LIMIT 1").is_ok();
-        if is_ours {
-            return database;
-        }
-    }
-    panic!("there is no table apikey in {state}");
-}
-
 fn hash(secret: &str) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(secret.as_bytes()))
 }
@@ -168,7 +151,8 @@ async fn a_secret_is_shown_once_and_kept_as_a_hash() {
             assert!(!text.contains(&secret[6..]) && !text.contains(&kept), "{}: {text}", answer.call);
         }
     }
-    let row = database()
+    let row = Gateway::shared()
+        .directory()
         .query_row("SELECT key, previous_key FROM apikey WHERE id = ?1", [&key.id], |row| {
             Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
         })
@@ -559,7 +543,7 @@ fn better_auth(organization: &Organization, id: &str, secret: &str, expires_at: 
          metadata) VALUES (?1, 'default', NULL, ?2, ?3, 'wa_', ?4, 1, 1, 86400000, 10, 0, ?5, \
          '2026-01-02T03:04:05.678Z', '2026-01-02T03:04:05.678Z', ?6, 'null')";
     let row = params![id, &secret[..6], organization.name, hash(secret), expires_at, permissions];
-    database().execute(statement, row).unwrap();
+    Gateway::shared().directory().execute(statement, row).unwrap();
 }
 
 async fn a_frontends_rows_work_as_they_are() {
@@ -585,7 +569,8 @@ async fn a_frontends_rows_work_as_they_are() {
     assert!(list["data"].as_array().unwrap().iter().any(|key| key["id"] == id.as_str()), "{list}");
     // What it may do elsewhere is none of our business and stays.
     organization.patch(&path, &json!({"permissions": ["manage"]})).await.expect(200);
-    let kept = database()
+    let kept = Gateway::shared()
+        .directory()
         .query_row("SELECT permissions FROM apikey WHERE id = ?1", [&id], |row| row.get::<_, String>(0))
         .unwrap();
     let kept: Value = serde_json::from_str(&kept).unwrap();
@@ -618,13 +603,16 @@ async fn the_last_use_is_noted_once_in_ten_minutes() {
     for earlier in [json!(first - 601_000), json!("2026-01-02T03:04:05.678Z")] {
         let earlier = earlier.as_str().map_or_else(|| earlier.to_string(), str::to_owned);
         let statement = "UPDATE apikey SET last_request = ?1 WHERE id = ?2";
-        database().execute(statement, params![earlier, key.id]).unwrap();
+        Gateway::shared().directory().execute(statement, params![earlier, key.id]).unwrap();
         knock(&organization, &key.secret).await.expect(200);
         assert!(used().await.as_u64() >= Some(first), "after {earlier}");
     }
     // A refused key is not used.
     organization.patch(&key.path(), &json!({"enabled": false})).await.expect(200);
-    database().execute("UPDATE apikey SET last_request = 1 WHERE id = ?1", params![key.id]).unwrap();
+    Gateway::shared()
+        .directory()
+        .execute("UPDATE apikey SET last_request = 1 WHERE id = ?1", params![key.id])
+        .unwrap();
     knock(&organization, &key.secret).await.expect_error(401, "unauthorized");
     assert_eq!(used().await, 1);
 }

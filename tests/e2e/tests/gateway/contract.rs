@@ -51,10 +51,17 @@ async fn the_document_is_openapi_and_complete_in_itself() {
         let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
         let in_path = parameters.iter().filter(|parameter| parameter["in"] == "path").count();
         assert_eq!(in_path, placeholders, "{id}: {method} {path}");
-        for security in operation["security"].as_array().unwrap_or(&vec![]) {
-            for scheme in security.as_object().unwrap().keys() {
-                assert!(schemes[scheme].is_object(), "{id}: {scheme}");
-            }
+        let capability = operation["x-capability"].as_str().unwrap();
+        let ways = operation["security"].as_array().unwrap_or_else(|| panic!("{id}: no security"));
+        let expected = match capability {
+            "public" => 0,
+            "super_admin" => 1,
+            _ => 3,
+        };
+        assert_eq!(ways.len(), expected, "{id}");
+        for (scheme, roles) in ways.iter().flat_map(|way| way.as_object().unwrap()) {
+            assert!(schemes[scheme].is_object(), "{id}: {scheme}");
+            assert_eq!(*roles, json!([capability]), "{id}: {scheme}");
         }
     }
 }
@@ -76,11 +83,15 @@ async fn documented_operations_are_the_contracts() {
         };
         there += 1;
         let success: Vec<Value> = success.iter().map(|status| json!(status)).collect();
-        let open = written["security"].as_array().is_none_or(Vec::is_empty);
-        let found = json!([method, path, success, written["tags"][0], open]);
-        let open = operation["capability"] == "public";
-        let wanted =
-            json!([operation["method"], operation["path"], [operation["success"]], operation["tag"], open]);
+        let capability = &written["x-capability"];
+        let found = json!([method, path, success, written["tags"][0], capability]);
+        let wanted = json!([
+            operation["method"],
+            operation["path"],
+            [operation["success"]],
+            operation["tag"],
+            operation["capability"]
+        ]);
         if found != wanted {
             wrong.push(format!("{id}: {found}, the contract has {wanted}"));
         }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::harness::{Answer, KeyState, Organization, Patience, Session, send, tests, with_json};
 
 tests![
+    every_operation_on_another_organizations_things_answers_as_if_they_never_existed,
     another_organizations_session_answers_like_one_that_never_existed,
     the_list_shows_no_foreign_session,
     a_key_does_what_it_is_allowed_to_and_nothing_else,
@@ -43,6 +44,74 @@ async fn call(
 ) -> Answer {
     let (method, rest, body, _) = operation;
     organization.call(method.clone(), &format!("/api/v1/sessions/{session}{rest}"), body.as_ref()).await
+}
+
+/// What to send where a body is taken: what the operation would do for its owner.
+fn body_of(operation: &str) -> Option<Value> {
+    match operation {
+        "createSession" => Some(json!({"label": "mine"})),
+        "updateSession" => Some(json!({"label": "mine now"})),
+        "sendMessage" => Some(json!({"type": "text", "to": "4915112345678", "text": "hi"})),
+        "createApiKey" => Some(json!({"name": "mine", "permissions": ["read"]})),
+        "updateApiKey" => Some(json!({"name": "mine now"})),
+        "rotateApiKey" => Some(json!({"overlapSeconds": 0})),
+        _ => None,
+    }
+}
+
+async fn every_operation_on_another_organizations_things_answers_as_if_they_never_existed() {
+    let (session, _phone) = Session::working().await;
+    let owner = &session.organization;
+    let linking = owner.session(&json!({"start": true})).await;
+    linking.code().await;
+    let key = owner.post_json("/api/v1/api-keys", &json!({"name": "theirs", "permissions": ["read"]})).await;
+    let key = key.expect(201)["id"].as_str().unwrap().to_owned();
+    // Two, because what a stranger asks for stands in the stranger's own audit log.
+    let (stranger, quiet_stranger) = (Organization::new(), Organization::new());
+    let theirs = [session.id.as_str(), &linking.id, &key, &owner.name];
+    let shown = async || {
+        let mut rows = vec![owner.get(&format!("/api/v1/api-keys/{key}")).await.expect(200)];
+        for session in [&session, &linking] {
+            let mut row = session.row().await;
+            // Moves when the directory catches up with the pairing.
+            row["updatedAt"].take();
+            rows.push(row);
+        }
+        rows
+    };
+    let before = shown().await;
+    let document = stranger.gateway.get("/api/v1/openapi.json").await.expect(200);
+    let (mut on_things, mut on_none) = (0, 0);
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            let method: Method = method.to_uppercase().parse().unwrap();
+            let id = operation["operationId"].as_str().unwrap();
+            let body = body_of(id);
+            assert_eq!(operation["requestBody"].is_object(), body.is_some(), "{id}: what body does it take?");
+            let call = async |path: &str| stranger.call(method.clone(), path, body.as_ref()).await;
+            let things = match path.split('/').find(|segment| segment.starts_with('{')) {
+                Some(segment) if segment.starts_with("{session}") => vec![&session.id, &linking.id],
+                Some(segment) if segment.starts_with("{id}") && path.contains("/api-keys/") => vec![&key],
+                Some(other) => panic!("{path}: what is {other}? One of it has to be walked over."),
+                None => {
+                    on_none += 1;
+                    let text = quiet_stranger.call(method.clone(), path, body.as_ref()).await.text();
+                    let leaked = theirs.iter().find(|theirs| text.contains(**theirs));
+                    assert!(leaked.is_none(), "{id} shows a stranger {leaked:?}");
+                    continue;
+                }
+            };
+            for thing in things {
+                let at = |id: &str| path.replace("{session}", id).replace("{id}", id);
+                let (foreign, nowhere) = (call(&at(thing)).await, call(&at(NEVER)).await);
+                foreign.expect_error(404, "not_found");
+                assert_eq!(foreign.fingerprint(), nowhere.fingerprint(), "{id}: {}", foreign.call);
+                on_things += 1;
+            }
+        }
+    }
+    assert_eq!(shown().await, before, "a stranger changed something");
+    println!("    {on_things} calls on another organization's things, {on_none} operations on none");
 }
 
 async fn another_organizations_session_answers_like_one_that_never_existed() {

@@ -16,6 +16,8 @@
 mod harness;
 
 mod api_keys;
+mod attempts;
+mod audit;
 mod bad_input;
 mod contract;
 mod events;
@@ -50,6 +52,8 @@ fn main() -> ExitCode {
         recovery::tests(),
         lifecycle::tests(),
         api_keys::tests(),
+        attempts::tests(),
+        audit::tests(),
         sessions::tests(),
         messages::tests(),
         events::tests(),

@@ -4,9 +4,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use rand::RngExt as _;
 use reqwest::{Client, Method, RequestBuilder};
+use rusqlite::Connection;
 
-use super::organization::mint;
+use super::organization::{directory, mint};
 use super::{Answer, Simulator};
 
 /// Longer than any answer takes: an unlink that WhatsApp does not confirm takes the gateway 40 s.
@@ -56,19 +58,37 @@ impl Gateway {
         minted.lock().unwrap().pop().expect("all organizations are used up: raise their number")
     }
 
+    /// The gateway's D1 database, to read what no operation shows and to write as a frontend does.
+    pub fn directory(&self) -> Connection {
+        directory(&self.0.state)
+    }
+
     /// `127.0.0.1:8787`
     pub fn address(&self) -> &str {
         self.0.url.trim_start_matches("http://")
     }
 
-    /// A request without credentials.
+    /// A request without credentials. Each comes from an address of its own, so that no test's failed logins use up
+    /// another's.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.0.client.request(method, format!("{}{path}", self.0.url))
+        self.request_from(&any_address(), method, path)
+    }
+
+    /// A request from an address: wrangler takes a caller's word for it, Cloudflare does not.
+    pub fn request_from(&self, address: &str, method: Method, path: &str) -> RequestBuilder {
+        let request = self.0.client.request(method, format!("{}{path}", self.0.url));
+        request.header("cf-connecting-ip", address)
     }
 
     pub async fn get(&self, path: &str) -> Answer {
         send(self.request(Method::GET, path)).await
     }
+}
+
+/// An address that nobody else has.
+pub fn any_address() -> String {
+    let [_, b, c, d] = rand::rng().random::<[u8; 4]>();
+    format!("10.{b}.{c}.{d}")
 }
 
 /// Sends a request that must be answered.

@@ -14,7 +14,7 @@ mod waiting;
 use futures::future::LocalBoxFuture;
 
 pub use answer::Answer;
-pub use gateway::{Gateway, send};
+pub use gateway::{Gateway, any_address, send};
 pub use organization::{KeyState, Organization, with_json};
 pub use raw::{nonsense, raw};
 pub use sandbox::Sandbox;

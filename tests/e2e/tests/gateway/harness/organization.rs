@@ -113,7 +113,8 @@ fn key(organization: &str, permissions: &[&str], state: KeyState) -> String {
         KeyState::Disabled => "disabled".to_owned(),
         KeyState::Expired => "expired".to_owned(),
     };
-    format!("wa_{organization}_{kind}")
+    // Each has a prefix of its own: failed logins are limited by it.
+    format!("wa_{}", BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(format!("{organization} {kind}"))))
 }
 
 /// Makes organizations with keys of every kind, by writing into workerd's SQLite file as tooling/api-key.ts does.
@@ -148,7 +149,7 @@ fn random() -> u128 {
 }
 
 /// The gateway's D1 database.
-fn directory(state: &Path) -> Connection {
+pub fn directory(state: &Path) -> Connection {
     let folder = state.join("v3/d1/miniflare-D1DatabaseObject");
     let files = std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     for file in files.map(|file| file.unwrap().path()) {

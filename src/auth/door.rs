@@ -1,0 +1,65 @@
+//! The door: what happens between the router and every handler, in one place and in one order.
+//!
+//! The table says what the operation needs; limits on failed logins; authentication; capability; the handler; the
+//! audit log. An operation that is not in the table can't be called.
+
+use axum::body::Body;
+use axum::extract::{Extension, MatchedPath};
+use axum::middleware::Next;
+use axum::response::Response;
+use gateway_domain::access::{Access, Operation};
+use http::Request;
+use worker::Env;
+use worker::send::SendFuture;
+
+use super::attempts::Attempt;
+use super::{Allowed, Credential, Principal, admit};
+use crate::audit;
+use crate::error::{Refusal, internal};
+use crate::routes;
+
+/// Lets a request through, or not.
+pub async fn pass(
+    Extension(env): Extension<Env>,
+    path: MatchedPath,
+    request: Request<Body>,
+    next: Next,
+) -> Response {
+    let Some(operation) = routes::operation(request.method(), path.as_str()) else {
+        return internal("the door", &format!("{} is in no table", path.as_str())).into();
+    };
+    SendFuture::new(escort(env, operation, request, next)).await
+}
+
+async fn escort(env: Env, operation: &'static Operation, mut request: Request<Body>, next: Next) -> Response {
+    if operation.access == Access::Public {
+        return next.run(request).await;
+    }
+    let (credential, principal) = match authenticate(&env, &request).await {
+        Ok(caller) => caller,
+        Err(refusal) => return refusal.into(),
+    };
+    let record = audit::Record::begin(operation, &principal, &request);
+    let response = if let Err(error) = admit(operation.access, &principal) {
+        Refusal(error).into()
+    } else {
+        let access = operation.access;
+        request.extensions_mut().insert(Allowed { principal, credential, access });
+        next.run(request).await
+    };
+    record.end(&env, &response).await;
+    response
+}
+
+async fn authenticate(env: &Env, request: &Request<Body>) -> Result<(Credential, Principal), Refusal> {
+    let credential = Credential::of(request.headers())?;
+    let attempt = Attempt::of(request.headers(), &credential);
+    attempt.permit()?;
+    match credential.authenticate(env).await {
+        Ok(principal) => {
+            attempt.succeeded();
+            Ok((credential, principal))
+        }
+        Err(refusal) => Err(attempt.failed(env, refusal).await),
+    }
+}

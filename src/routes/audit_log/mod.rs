@@ -1,0 +1,3 @@
+//! The audit log: who did what in the organization.
+
+pub mod list;
