@@ -6,7 +6,7 @@ use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use worker::Env;
 
-use crate::configuration::variable;
+use crate::configuration::is_allowed_origin;
 
 const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PUT, PATCH, DELETE");
 const REQUEST_HEADERS: HeaderValue = HeaderValue::from_static(
@@ -32,9 +32,7 @@ impl Origin {
     /// The request's origin, if it is a configured one.
     pub fn of(env: &Env, headers: &HeaderMap) -> Option<Self> {
         let origin = headers.get(header::ORIGIN)?;
-        let configured = variable(env, "CORS_ORIGINS")?;
-        let allowed = configured.split(',').any(|allowed| allowed.trim().as_bytes() == origin.as_bytes());
-        allowed.then(|| Self(origin.clone()))
+        is_allowed_origin(env, origin.as_bytes()).then(|| Self(origin.clone()))
     }
 
     /// Lets the page read the answer.

@@ -1,11 +1,30 @@
 //! What the deployment decides, and the two things code must not reach for by itself: time and randomness.
 
+use std::cell::RefCell;
+use std::collections::HashSet;
+
+use gateway_domain::configuration::{self, KeySetTimes, Read};
+use gateway_domain::whatsapp_version::Version;
 pub use gateway_session::clock::{now, random};
+use js_sys::{JSON, Reflect};
+use wasm_bindgen::JsValue;
 use worker::Env;
 
-/// A variable, if it is set and not empty.
+thread_local! {
+    /// What was said already: a broken variable is read with every request.
+    static SAID: RefCell<HashSet<String>> = RefCell::default();
+}
+
+/// A variable, if it is set and not empty. A table, a list or a number of `wrangler.toml` arrives as such, and is read
+/// as its JSON.
 pub fn variable(env: &Env, name: &str) -> Option<String> {
-    env.var(name).ok().map(|value| value.to_string()).filter(|value| !value.is_empty())
+    let value = Reflect::get(env, &JsValue::from_str(name)).ok()?;
+    let text = match value.as_string() {
+        Some(text) => text,
+        None if value.is_null() || value.is_undefined() => return None,
+        None => JSON::stringify(&value).ok()?.as_string()?,
+    };
+    Some(text).filter(|text| !text.is_empty())
 }
 
 /// The name of where a session's object lives: `GATEWAY_ID` where configured, else its location hint.
@@ -13,8 +32,57 @@ pub fn gateway_id(env: &Env, region: Option<&str>) -> String {
     variable(env, "GATEWAY_ID").unwrap_or_else(|| format!("gw-{}", region.unwrap_or("auto")))
 }
 
-/// A number of seconds, as milliseconds; `otherwise` when it is not set or not a number.
+/// A number of seconds, as milliseconds; `otherwise` when it is not set or can't be used.
 pub fn seconds(env: &Env, name: &str, otherwise: u64) -> u64 {
-    let configured = variable(env, name).and_then(|text| text.parse::<u64>().ok());
-    configured.unwrap_or(otherwise).saturating_mul(1_000)
+    usable(configuration::seconds(name, variable(env, name).as_deref(), otherwise))
+}
+
+/// How long a frontend's keys are good for.
+pub fn key_set_times(env: &Env) -> KeySetTimes {
+    usable(read_key_set_times(env))
+}
+
+/// Whether pages of an origin may read answers.
+pub fn is_allowed_origin(env: &Env, origin: &[u8]) -> bool {
+    let configured = variable(env, "CORS_ORIGINS");
+    let origins = usable(configuration::origins(configured.as_deref()));
+    origins.iter().any(|allowed| allowed.as_bytes() == origin)
+}
+
+/// What is wrong in the variables, of those whose value matters: the first of it.
+///
+/// # Errors
+/// With the variable's name and what is wrong.
+pub fn check(env: &Env) -> Result<(), String> {
+    let text = |name| variable(env, name);
+    let pause = "FAILED_LOGINS_PAUSE_SECONDS";
+    configuration::admin_number(text("ADMIN_NUMBER").as_deref())?;
+    if text("WHATSAPP_VERSION").is_some_and(|version| Version::parse(&version).is_none()) {
+        return Err("WHATSAPP_VERSION is not of the form 2.3000.N".to_owned());
+    }
+    let said = [
+        read_key_set_times(env).1,
+        configuration::seconds(pause, text(pause).as_deref(), 1).1,
+        configuration::origins(text("CORS_ORIGINS").as_deref()).1,
+    ];
+    said.into_iter().flatten().next().map_or(Ok(()), Err)
+}
+
+fn read_key_set_times(env: &Env) -> Read<KeySetTimes> {
+    let text = |name| variable(env, name);
+    configuration::key_set_times(
+        text("JWKS_LIFETIME_SECONDS").as_deref(),
+        text("JWKS_COOLDOWN_SECONDS").as_deref(),
+        text("JWKS_MAX_STALE_SECONDS").as_deref(),
+    )
+}
+
+/// What to go on with; what is wrong with what was configured goes to the log, once.
+fn usable<T>((value, wrong): Read<T>) -> T {
+    if let Some(wrong) = wrong
+        && SAID.with_borrow_mut(|said| said.insert(wrong.clone()))
+    {
+        worker::console_error!("the configuration is broken, going on without: {wrong}");
+    }
+    value
 }

@@ -21,8 +21,11 @@ mod qr_picture;
 mod request;
 mod request_id;
 mod routes;
+mod scheduled;
 mod session_object;
 
+use futures::channel::oneshot;
+use gateway_domain::credential::masked;
 use gateway_domain::error::ApiError;
 pub use gateway_session::Session;
 use http::HeaderValue;
@@ -38,7 +41,19 @@ fn start() {
 }
 
 #[event(fetch)]
-async fn fetch(request: Request, env: Env, _context: Context) -> Result<web_sys::Response> {
+async fn fetch(request: Request, env: Env, context: Context) -> Result<web_sys::Response> {
+    // Whoever hangs up is no reason to stop half way: what was begun comes to its end, and into the audit log.
+    let (hand_over, answer) = oneshot::channel();
+    context.wait_until(async move {
+        // Nobody takes it when the caller is gone.
+        drop(hand_over.send(serve(request, env).await));
+    });
+    let answer =
+        answer.await.map_err(|oneshot::Canceled| worker::Error::RustError("no answer".to_owned()))?;
+    worker::response_to_wasm(answer)
+}
+
+async fn serve(request: Request, env: Env) -> http::Response<axum::body::Body> {
     let began = js_sys::Date::now();
     let id = request_id::of(&request);
     let (method, path) = (request.method().to_string(), request.path());
@@ -48,7 +63,7 @@ async fn fetch(request: Request, env: Env, _context: Context) -> Result<web_sys:
         response.headers_mut().insert("x-request-id", id);
     }
     log(&id, &method, &path, response.status().as_u16(), js_sys::Date::now() - began);
-    worker::response_to_wasm(response)
+    response
 }
 
 async fn answer(request: Request, env: Env, id: RequestId) -> http::Response<axum::body::Body> {
@@ -81,8 +96,9 @@ async fn route(request: worker::HttpRequest, env: Env) -> http::Response<axum::b
     }
 }
 
-/// One line a request. The path carries ids and numbers, never a secret; the query may and is left out.
+/// One line a request. The query may carry a secret and is left out; so is one that was pasted into the path.
 fn log(id: &str, method: &str, path: &str, status: u16, milliseconds: f64) {
+    let path = masked(path);
     let line = serde_json::json!({
         "requestId": id, "method": method, "path": path, "status": status, "milliseconds": milliseconds,
     });

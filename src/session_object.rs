@@ -99,9 +99,9 @@ impl<'a> SessionObject<'a> {
 /// A send is never repeated by us; everything else may arrive twice.
 fn may_repeat(call: &Call) -> bool {
     match call {
-        Call::Send(_) | Call::Delete | Call::Logout | Call::Restart => false,
+        Call::Send(_) | Call::AnswerPasskey(_) | Call::Delete | Call::Logout | Call::Restart => false,
         #[cfg(feature = "simulator")]
-        Call::Panic | Call::Crash(_) => false,
+        Call::Panic | Call::Crash(_) | Call::Vanish => false,
         _ => true,
     }
 }
@@ -109,7 +109,8 @@ fn may_repeat(call: &Call) -> bool {
 fn waiting(call: &Call) -> Duration {
     match call {
         Call::Events { wait, .. } => Duration::from_secs(u64::from(*wait)),
-        Call::Send(_) | Call::Logout | Call::Delete => Duration::from_secs(25),
+        Call::Send(_) | Call::AnswerPasskey(_) | Call::Logout | Call::Delete => Duration::from_secs(25),
+        Call::PairingCode { .. } => Duration::from_secs(45),
         _ => Duration::ZERO,
     }
 }

@@ -188,7 +188,8 @@ export async function startTestSandbox(): Promise<{
     simulatorUrl: undefined,
     seed: undefined,
     state,
-    vars: {},
+    // For tests/e2e/tests/gateway/browser.rs.
+    vars: { CORS_ORIGINS: "https://app.example.com" },
   });
   const env = {
     ...process.env,

@@ -44,6 +44,8 @@ pub enum Access {
     NeedsAcross(Capability),
     /// A `super_admin`'s login; never a key.
     SuperAdmin,
+    /// The configured `METRICS_TOKEN`, and nothing else.
+    MetricsToken,
 }
 
 impl Access {
@@ -54,6 +56,7 @@ impl Access {
             Self::Public => "public",
             Self::Needs(capability) | Self::NeedsAcross(capability) => capability.name(),
             Self::SuperAdmin => "super_admin",
+            Self::MetricsToken => "metrics_token",
         }
     }
 }
@@ -91,6 +94,7 @@ const EVENTS: Access = Access::Needs(Capability::Events);
 pub const OPERATIONS: &[Operation] = &[
     Operation::quiet("health", Access::Public),
     Operation::quiet("ready", Access::Public),
+    Operation::quiet("metrics", Access::MetricsToken),
     Operation::quiet("openapi", Access::Public),
     Operation::quiet("listSessions", MANAGE),
     Operation::audited("createSession", MANAGE),
@@ -98,6 +102,10 @@ pub const OPERATIONS: &[Operation] = &[
     Operation::audited("updateSession", MANAGE),
     Operation::audited("deleteSession", MANAGE),
     Operation::quiet("sessionQR", MANAGE),
+    Operation::audited("sessionPairingCode", MANAGE),
+    Operation::quiet("getPasskeyChallenge", MANAGE),
+    Operation::audited("submitPasskey", MANAGE),
+    Operation::quiet("sessionTimeline", MANAGE),
     Operation::quiet("sessionMe", MANAGE),
     Operation::audited("startSession", MANAGE),
     Operation::audited("stopSession", MANAGE),
@@ -111,7 +119,7 @@ pub const OPERATIONS: &[Operation] = &[
     Operation::audited("updateApiKey", MANAGE),
     Operation::audited("deleteApiKey", MANAGE),
     Operation::audited("rotateApiKey", MANAGE),
-    Operation::quiet("listAuditLog", MANAGE),
+    Operation::quiet("listAuditLog", Access::NeedsAcross(Capability::Manage)),
     Operation::audited("adminListSessions", Access::SuperAdmin),
 ];
 

@@ -100,6 +100,16 @@ pub fn start(key: &str) -> String {
     key.chars().take(6).collect()
 }
 
+/// The beginning of a key by which failures are counted. A stranger must not shut out a frontend's key with the little
+/// of it that is shown; one of ours is looked up whatever is counted.
+#[must_use]
+pub fn counted_prefix(key: &str) -> String {
+    match shape(key) {
+        Shape::OwnValid | Shape::OwnDamaged => start(key),
+        Shape::Foreign => key.chars().take(12).collect(),
+    }
+}
+
 /// A key, as the API shows it: never its secret, nor the secret's hash.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -201,11 +211,13 @@ pub struct RotateApiKeyInputBody {
     /// How long the secret that is replaced goes on working, in seconds, up to a week; a day when absent.
     #[schema(maximum = 604_800)]
     pub overlap_seconds: u32,
+    /// Whether the secret before that one, if it still works, may stop at once; without it that is a conflict.
+    pub end_previous: bool,
 }
 
 impl Default for RotateApiKeyInputBody {
     fn default() -> Self {
-        Self { overlap_seconds: 86_400 }
+        Self { overlap_seconds: 86_400, end_previous: false }
     }
 }
 
@@ -387,6 +399,9 @@ mod tests {
         assert!(key.starts_with("wa_7RiJxkEgOGusQGwpBGO3cQWJhXqJNbv5_"), "{key}");
         assert_eq!(shape(&key), Shape::OwnValid);
         assert_eq!(start(&key), "wa_7Ri");
+        assert_eq!(counted_prefix(&key), "wa_7Ri");
+        assert_eq!(counted_prefix("sk_0123456789"), "sk_012345678");
+        assert_eq!(counted_prefix("kürzer"), "kürzer");
         assert!(mint([0; 32]) == VECTORS[0] && shape(&mint([255; 32])) == Shape::OwnValid);
         for position in 0..32 {
             let mut other = random;
@@ -418,7 +433,7 @@ mod tests {
         assert_eq!(field(r#"{"expiresAt":1000}"#), Some("expiresAt".to_owned()));
         assert_eq!(field(r#"{"expiresAt":8640000000000001}"#), Some("expiresAt".to_owned()));
         for (seconds, is_fine) in [(0, true), (604_800, true), (604_801, false)] {
-            let body = RotateApiKeyInputBody { overlap_seconds: seconds };
+            let body = RotateApiKeyInputBody { overlap_seconds: seconds, end_previous: false };
             assert_eq!(body.validate().is_ok(), is_fine, "{seconds}");
         }
     }

@@ -4,10 +4,12 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::credential;
 use crate::error::ErrorCode;
+use crate::ids;
 
-/// The longest name of a resource that is kept; a path may carry any text for an id.
-const MAX_RESOURCE_CHARACTERS: usize = 160;
+/// No key's id is longer; a frontend's are of its own making.
+pub const MAX_KEY_ID_BYTES: usize = 128;
 
 /// One entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -99,41 +101,89 @@ impl Outcome {
             _ => Self::Failure,
         }
     }
+
+    /// What an entry says: an answer that is no success and yet no error was about what it began.
+    #[must_use]
+    pub const fn recorded(status: u16, has_error: bool) -> Self {
+        if has_error { Self::of(status) } else { Self::Success }
+    }
 }
 
 /// The resource a path names, as `collection/id`: `/api/v1/sessions/X/qr` and `/api/v1/sessions/X:stop` are
-/// `sessions/X`. A path without an id names none.
+/// `sessions/X`. A path may carry any text, a pasted secret too: what can't be an id names nothing.
 #[must_use]
 pub fn resource(path: &str) -> Option<String> {
     let path = path.strip_prefix("/api/v1/")?;
     let path = path.strip_prefix("admin/").unwrap_or(path);
     let mut segments = path.split('/');
-    let (collection, id) = (segments.next()?, segments.next()?);
-    let id = id.split(':').next().filter(|id| !id.is_empty())?;
-    Some(format!("{collection}/{id}").chars().take(MAX_RESOURCE_CHARACTERS).collect())
+    let (collection, segment) = (segments.next()?, segments.next()?);
+    let id = credential::decoded(segment.split(':').next()?);
+    let id = match collection {
+        "api-keys" => key_id(&id)?,
+        _ => ids::parse(&id)?,
+    };
+    Some(format!("{collection}/{id}"))
+}
+
+/// A key's id, which a frontend may have made of anything.
+fn key_id(text: &str) -> Option<String> {
+    let could_be = (1..=MAX_KEY_ID_BYTES).contains(&text.len())
+        && !text.contains(|letter: char| letter.is_control() || letter == char::REPLACEMENT_CHARACTER)
+        && !credential::is_in(text);
+    could_be.then(|| text.to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const ID: &str = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
+
     #[test]
     fn a_path_names_its_resource() {
-        for (path, named) in [
-            ("/api/v1/sessions/01J", Some("sessions/01J")),
-            ("/api/v1/sessions/01J/qr", Some("sessions/01J")),
-            ("/api/v1/sessions/01J:stop", Some("sessions/01J")),
-            ("/api/v1/admin/sessions/01J:backfill", Some("sessions/01J")),
-            ("/api/v1/api-keys/k:rotate", Some("api-keys/k")),
-            ("/api/v1/sessions", None),
-            ("/api/v1/admin/sessions", None),
-            ("/api/v1/sessions/", None),
-            ("/healthz", None),
+        let session = format!("sessions/{ID}");
+        for path in [
+            format!("/api/v1/sessions/{ID}"),
+            format!("/api/v1/sessions/{ID}/qr"),
+            format!("/api/v1/sessions/{ID}:stop"),
+            format!("/api/v1/admin/sessions/{ID}:backfill"),
+            format!("/api/v1/sessions/{}", ID.to_lowercase()),
+            format!("/api/v1/sessions/{}", ID.replacen('0', "%30", 1)),
         ] {
-            assert_eq!(resource(path).as_deref(), named, "{path}");
+            assert_eq!(resource(&path).as_deref(), Some(session.as_str()), "{path}");
         }
-        let long = resource(&format!("/api/v1/sessions/{}", "💥".repeat(4_000)));
-        assert_eq!(long.map(|name| name.chars().count()), Some(MAX_RESOURCE_CHARACTERS));
+        for path in ["k", "k:rotate", "%6b", "%6B:rotate"] {
+            assert_eq!(
+                resource(&format!("/api/v1/api-keys/{path}")).as_deref(),
+                Some("api-keys/k"),
+                "{path}"
+            );
+        }
+        for path in ["sessions", "admin/sessions", "sessions/", "api-keys/", "api-keys/:rotate"] {
+            assert_eq!(resource(&format!("/api/v1/{path}")), None, "{path}");
+        }
+        assert_eq!(resource("/healthz"), None);
+    }
+
+    #[test]
+    fn what_is_no_id_names_no_resource() {
+        let key = crate::api_key::mint([7; 32]);
+        let encoded: String = key.bytes().fold(String::new(), |all, byte| format!("{all}%{byte:02X}"));
+        let long = "x".repeat(MAX_KEY_ID_BYTES + 1);
+        for text in
+            [key.as_str(), &encoded, "wa_x", "eyJhbGciOiJFZERTQSJ9.e30.c2ln", &long, "%00", "%FF", "a%0Ab"]
+        {
+            for path in [text.to_owned(), format!("{text}:rotate"), format!("{text}/x")] {
+                for collection in ["api-keys", "sessions", "webhooks"] {
+                    assert_eq!(
+                        resource(&format!("/api/v1/{collection}/{path}")),
+                        None,
+                        "{collection}/{path}"
+                    );
+                }
+            }
+        }
+        assert_eq!(resource("/api/v1/sessions/no-such-thing"), None);
     }
 
     #[test]
@@ -142,6 +192,8 @@ mod tests {
         assert_eq!(Outcome::of(403), Outcome::Denied);
         for status in [302, 400, 401, 404, 409, 500, 503] {
             assert_eq!(Outcome::of(status), Outcome::Failure, "{status}");
+            assert_eq!(Outcome::recorded(status, true), Outcome::Failure, "{status}");
         }
+        assert_eq!(Outcome::recorded(404, false), Outcome::Success);
     }
 }

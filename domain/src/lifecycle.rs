@@ -54,7 +54,8 @@ impl Status {
 pub struct StatusReason {
     /// The cause, for programs: `network`, `handshake_failed`, `stalled`, `undecodable`, `server_error`, `rate_limited`,
     /// `restart_required`, `restarted`, `replaced`, `device_removed`, `temporary_ban`, `account_locked`,
-    /// `client_outdated`, `refused`, `qr_expired`, `pairing_failed`.
+    /// `client_outdated`, `refused`, `qr_expired`, `pairing_failed`, `pairing_code_refresh`, `passkey_required`,
+    /// `passkey_failed`, `reachout_timelock`.
     pub code: String,
     /// The cause, for people.
     pub message: String,
@@ -106,6 +107,15 @@ pub enum Cause {
     PairingFailed(String),
 }
 
+/// Why an attempt to link failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkingFailure {
+    /// WhatsApp asked for another pairing code, or the phone could not use this one.
+    CodeRefused,
+    /// The passkey's signature was refused, came too late, or its owner declined.
+    Passkey,
+}
+
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Happening {
@@ -115,12 +125,23 @@ pub enum Happening {
     Stop,
     /// A QR code is out.
     QrShown,
+    /// WhatsApp wants a passkey's signature before it links the number; until when, if it said.
+    PasskeyRequired {
+        /// When the challenge ends, epoch milliseconds.
+        expires_at: Option<u64>,
+    },
+    /// An attempt to link failed, and the connection stands: another attempt is possible.
+    LinkingFailed(LinkingFailure),
     /// A phone accepted the pairing.
     Paired,
     /// Logged in, synchronised, ready.
     Connected,
     /// The connection ended.
     Ended(Cause),
+    /// WhatsApp lets the number start no new chats until then (463); `None` takes that back.
+    ReachoutTimelock(Option<u64>),
+    /// WhatsApp can be reached again after it could not be for a while.
+    Reachable,
     /// WhatsApp confirmed the unlink we asked for.
     LogoutConfirmed,
     /// The time of [`Effect::RetryAt`] has come.
@@ -142,6 +163,9 @@ pub enum Effect {
     EraseKeys,
 }
 
+const NETWORK: &str = "network";
+const PASSKEY_REQUIRED: &str = "passkey_required";
+
 /// The first step of the backoff.
 pub const BACKOFF_BASE_MS: u64 = 1_000;
 /// The largest delay between two attempts.
@@ -150,6 +174,11 @@ pub const BACKOFF_MAX_MS: u64 = 300_000;
 pub const REPLACED_RETRY_MS: u64 = 60_000;
 /// A connection that lasted this long starts the backoff anew.
 pub const STABLE_AFTER_MS: u64 = 30_000;
+/// A session that has connected forgets how long the outage before was, but not that there was one: cut again at once
+/// it waits half a minute at most, and one that flaps does not run.
+pub const ATTEMPTS_KEPT: u32 = 5;
+/// When WhatsApp can be reached again, those who wait for it come back within this long, not all at once.
+pub const REACHABLE_SPREAD_MS: u64 = 20_000;
 /// Reconnects after a restart of the object are spread over this long: a deploy restarts all of them at once.
 pub const RESTART_SPREAD_MS: u64 = 2_000;
 
@@ -168,6 +197,7 @@ pub struct Lifecycle {
     attempt: u32,
     replaced_before: bool,
     connected_at: Option<u64>,
+    timelock_until: Option<u64>,
 }
 
 impl Default for Lifecycle {
@@ -180,6 +210,7 @@ impl Default for Lifecycle {
             attempt: 0,
             replaced_before: false,
             connected_at: None,
+            timelock_until: None,
         }
     }
 }
@@ -190,11 +221,35 @@ impl Lifecycle {
         match happening {
             Happening::Start => self.start(),
             Happening::Stop => self.stop(),
-            Happening::QrShown if self.status.is_live() => {
-                self.set(Status::ScanQrCode, None);
+            Happening::QrShown if self.is_open() && !self.paired => {
+                // A passkey is asked for on the same connection while the codes go on changing.
+                let kept = self.reason.take().filter(|reason| reason.code == PASSKEY_REQUIRED);
+                self.set(Status::ScanQrCode, kept);
                 vec![]
             }
-            Happening::Paired if self.status.is_live() => {
+            Happening::PasskeyRequired { expires_at } if self.is_open() && !self.paired => {
+                let why = reason(
+                    PASSKEY_REQUIRED,
+                    "WhatsApp wants the owner's passkey: read the challenge at /passkey and hand in the signature.",
+                );
+                self.set(Status::ScanQrCode, Some(StatusReason { expires_at, ..action(why) }));
+                vec![]
+            }
+            Happening::LinkingFailed(failure) if self.is_open() && !self.paired => {
+                let why = match failure {
+                    LinkingFailure::CodeRefused => reason(
+                        "pairing_code_refresh",
+                        "The pairing code is not good any more. Ask for another one.",
+                    ),
+                    LinkingFailure::Passkey => reason(
+                        "passkey_failed",
+                        "WhatsApp did not accept the passkey. Begin the linking again.",
+                    ),
+                };
+                self.set(Status::ScanQrCode, Some(action(why)));
+                vec![]
+            }
+            Happening::Paired if self.is_open() => {
                 self.paired = true;
                 self.attempt = 0;
                 self.set(
@@ -203,23 +258,36 @@ impl Lifecycle {
                 );
                 vec![]
             }
-            Happening::Connected if self.status.is_live() => {
+            Happening::Connected if self.is_open() => {
                 self.connected_at = Some(now);
-                self.set(Status::Working, None);
+                self.attempt = self.attempt.min(ATTEMPTS_KEPT);
+                self.set(Status::Working, self.timelock(now));
                 vec![]
             }
-            Happening::Ended(cause) if self.status.is_live() => self.ended(&cause, now, jitter),
+            Happening::ReachoutTimelock(until) if self.paired => {
+                self.timelock_until = until;
+                if self.status == Status::Working {
+                    self.reason = self.timelock(now);
+                }
+                vec![]
+            }
+            Happening::Reachable => self.come_back(now, jitter),
+            Happening::Ended(cause) if self.is_open() => self.ended(&cause, now, jitter),
             Happening::LogoutConfirmed => {
                 self.paired = false;
                 self.connected_at = None;
+                self.timelock_until = None;
                 self.set(Status::LoggedOut, None);
                 vec![Effect::CancelRetry, Effect::Disconnect, Effect::EraseKeys]
             }
             Happening::RetryDue if self.is_waiting() => self.connect(),
             // Late news of a connection nobody wants any more.
             Happening::QrShown
+            | Happening::PasskeyRequired { .. }
+            | Happening::LinkingFailed(_)
             | Happening::Paired
             | Happening::Connected
+            | Happening::ReachoutTimelock(_)
             | Happening::Ended(_)
             | Happening::RetryDue => vec![],
         }
@@ -231,8 +299,39 @@ impl Lifecycle {
         self.reason.as_ref().and_then(|reason| reason.retry_at)
     }
 
+    /// Until when WhatsApp lets the number start no new chats, if it does so now.
+    #[must_use]
+    pub fn timelock_until(&self, now: u64) -> Option<u64> {
+        self.timelock_until.filter(|until| *until > now)
+    }
+
+    fn timelock(&self, now: u64) -> Option<StatusReason> {
+        self.timelock_until(now).map(|until| StatusReason {
+            expires_at: Some(until),
+            ..reason("reachout_timelock", "WhatsApp lets the number start no new chats for now (463).")
+        })
+    }
+
     fn is_waiting(&self) -> bool {
         self.retry_at().is_some()
+    }
+
+    /// A connection is open or being opened.
+    fn is_open(&self) -> bool {
+        self.status.is_live() && !self.is_waiting()
+    }
+
+    /// Who waited because WhatsApp could not be reached waits no longer than the others who come back.
+    fn come_back(&mut self, now: u64, jitter: f64) -> Vec<Effect> {
+        let Some(why) = self.reason.as_mut().filter(|why| why.code == NETWORK) else { return vec![] };
+        let sooner = now + scaled(REACHABLE_SPREAD_MS, jitter);
+        match why.retry_at {
+            Some(at) if at > sooner => {
+                why.retry_at = Some(sooner);
+                vec![Effect::RetryAt(sooner)]
+            }
+            _ => vec![],
+        }
     }
 
     fn start(&mut self) -> Vec<Effect> {
@@ -241,6 +340,8 @@ impl Lifecycle {
         }
         self.attempt = 0;
         self.replaced_before = false;
+        // What ended the last attempt is no news of this one.
+        self.reason = None;
         let mut effects = vec![Effect::CancelRetry];
         effects.extend(self.connect());
         effects
@@ -295,6 +396,7 @@ impl Lifecycle {
             }
             Cause::DeviceRemoved => {
                 self.paired = false;
+                self.timelock_until = None;
                 let mut effects = self.fail(Status::LoggedOut, action(why));
                 effects.push(Effect::EraseKeys);
                 effects
@@ -341,7 +443,7 @@ impl Lifecycle {
 
 fn explain(cause: &Cause) -> StatusReason {
     match cause {
-        Cause::Network(detail) => reason("network", format!("The connection was lost: {detail}.")),
+        Cause::Network(detail) => reason(NETWORK, format!("The connection was lost: {detail}.")),
         Cause::HandshakeFailed(detail) => {
             reason("handshake_failed", format!("The encrypted handshake with WhatsApp failed: {detail}."))
         }
@@ -359,9 +461,10 @@ fn explain(cause: &Cause) -> StatusReason {
         Cause::AccountLocked => {
             reason("account_locked", "WhatsApp locked the account. The credentials are kept.")
         }
-        Cause::ClientOutdated => {
-            reason("client_outdated", "WhatsApp refuses this client version. The gateway must be updated.")
-        }
+        Cause::ClientOutdated => reason(
+            "client_outdated",
+            "WhatsApp refuses this client version. The session starts again when the gateway has a newer one.",
+        ),
         Cause::Refused(detail) => reason("refused", format!("WhatsApp refused the connection: {detail}.")),
         Cause::QrExpired => reason("qr_expired", "No QR code was scanned in time. Ask for a new one."),
         Cause::PairingFailed(detail) => {

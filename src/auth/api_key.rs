@@ -5,14 +5,12 @@ use std::time::Duration;
 
 use futures::future::select;
 use gateway_domain::api_key::{MAX_KEY_BYTES, Shape, granted, hash, shape};
-use gateway_domain::error::ApiError;
 use serde::Deserialize;
 use worker::{D1Type, Delay, Env};
 
-use super::{Caller, Principal};
+use super::{Caller, Failure, Organization, Principal};
 use crate::configuration::now;
 use crate::directory::{Directory, Flag, Moment, asking};
-use crate::error::Refusal;
 
 /// When a key was last used is known to within this, in milliseconds.
 const USE_NOTED_EVERY: u64 = 10 * 60 * 1_000;
@@ -35,22 +33,24 @@ struct Row {
 /// Who a key belongs to.
 ///
 /// # Errors
-/// 401 with one body for every kind of key that does not open the door; 503 when the directory can't be asked.
-pub async fn authenticate(env: &Env, key: &str) -> Result<Principal, Refusal> {
+/// A guess for every kind of key that does not open the door; unanswered when the directory can't be asked.
+pub async fn authenticate(env: &Env, key: &str) -> Result<Principal, Failure> {
     if key.len() > MAX_KEY_BYTES || shape(key) == Shape::OwnDamaged {
-        return Err(ApiError::unauthorized().into());
+        return Err(Failure::Guess);
     }
     let hash = hash(key);
     let statement = "SELECT id, reference_id, permissions, enabled, expires_at, last_request, \
                      previous_expires_at, key = ?1 AS is_current FROM apikey WHERE key = ?1 OR previous_key = ?1";
+    #[allow(clippy::disallowed_methods, reason = "whose it is nobody knows before the key is found")]
     let row = asking(true, || async {
         env.d1("DB")?.prepare(statement).bind_refs(&D1Type::Text(&hash))?.first::<Row>(None).await
     });
     let row = row.await?;
-    let Some(row) = row.filter(is_valid) else { return Err(ApiError::unauthorized().into()) };
-    note_use(env, &row).await;
+    let Some(row) = row.filter(is_valid) else { return Err(Failure::Guess) };
+    let organization = Organization::of_caller(row.reference_id.clone());
+    note_use(env, &row, &organization).await;
     Ok(Principal {
-        organization: row.reference_id,
+        organization,
         caller: Caller::Key { id: row.id },
         capabilities: granted(row.permissions.as_deref()),
     })
@@ -64,12 +64,12 @@ fn is_valid(row: &Row) -> bool {
 }
 
 /// Notes when the key was used, now and then. Nobody is refused, or waits long, because that fails.
-async fn note_use(env: &Env, row: &Row) {
+async fn note_use(env: &Env, row: &Row, organization: &Organization) {
     let before = now().saturating_sub(USE_NOTED_EVERY);
     if row.last_request.is_some_and(|at| at.milliseconds() >= before) {
         return;
     }
-    let Ok(directory) = Directory::of(env, &row.reference_id) else { return };
+    let Ok(directory) = Directory::of(env, organization) else { return };
     let noting = std::pin::pin!(directory.note_key_use(&row.id, before));
     select(noting, Delay::from(NOTING)).await;
 }

@@ -13,7 +13,7 @@ use worker::Env;
 use worker::send::SendFuture;
 
 use super::attempts::Attempt;
-use super::{Allowed, Credential, Principal, admit};
+use super::{Allowed, Credential, Principal, Scraper, admit};
 use crate::audit;
 use crate::error::{Refusal, internal};
 use crate::routes;
@@ -32,8 +32,18 @@ pub async fn pass(
 }
 
 async fn escort(env: Env, operation: &'static Operation, mut request: Request<Body>, next: Next) -> Response {
-    if operation.access == Access::Public {
-        return next.run(request).await;
+    match operation.access {
+        Access::Public => return next.run(request).await,
+        Access::MetricsToken => {
+            return match Scraper::admit(&env, request.headers()).await {
+                Ok(scraper) => {
+                    request.extensions_mut().insert(scraper);
+                    next.run(request).await
+                }
+                Err(refusal) => refusal.into(),
+            };
+        }
+        _ => {}
     }
     let (credential, principal) = match authenticate(&env, &request).await {
         Ok(caller) => caller,
@@ -60,6 +70,6 @@ async fn authenticate(env: &Env, request: &Request<Body>) -> Result<(Credential,
             attempt.succeeded();
             Ok((credential, principal))
         }
-        Err(refusal) => Err(attempt.failed(env, refusal).await),
+        Err(failure) => Err(attempt.failed(env, failure).await),
     }
 }

@@ -7,18 +7,23 @@
 mod api_key;
 mod attempts;
 pub mod door;
+mod failure;
 mod jwks;
 pub mod login;
+mod metrics_token;
+mod organization;
 mod signature;
 
 pub use attempts::{LIMITERS, address};
 use axum::extract::FromRequestParts;
+pub use failure::Failure;
 use gateway_domain::access::{Access, Capability};
-use gateway_domain::api_key::{hash, start};
 use gateway_domain::error::ApiError;
 use gateway_domain::jwt;
 use http::request::Parts;
 use http::{HeaderMap, header};
+pub use metrics_token::Scraper;
+pub use organization::Organization;
 use worker::Env;
 
 use crate::error::{Refusal, internal};
@@ -27,7 +32,7 @@ use crate::error::{Refusal, internal};
 #[derive(Clone, Debug)]
 pub struct Principal {
     /// The organization they act for; empty for a person who chose none.
-    pub organization: String,
+    pub organization: Organization,
     /// A person or a key.
     pub caller: Caller,
     capabilities: Vec<Capability>,
@@ -108,12 +113,16 @@ impl FromRequestParts<Env> for Allowed {
 /// 403.
 pub fn admit(access: Access, principal: &Principal) -> Result<(), ApiError> {
     // Who acts for no organization has nothing to act on.
-    let has = |capability| principal.capabilities.contains(&capability) && !principal.organization.is_empty();
+    let has = |capability| {
+        principal.capabilities.contains(&capability) && !principal.organization.as_str().is_empty()
+    };
     let may = match access {
         Access::Public => true,
         Access::Needs(capability) => has(capability),
         Access::NeedsAcross(capability) => has(capability) || principal.is_super_admin(),
         Access::SuperAdmin => principal.is_super_admin(),
+        // Nobody's login and no key.
+        Access::MetricsToken => false,
     };
     if may { Ok(()) } else { Err(ApiError::forbidden(access.name())) }
 }
@@ -134,23 +143,13 @@ impl Credential {
     /// Whose it is.
     ///
     /// # Errors
-    /// 401 with one body whatever is wrong with it, 503 when that can't be known right now.
-    pub async fn authenticate(&self, env: &Env) -> Result<Principal, Refusal> {
+    /// See [`Failure`].
+    pub async fn authenticate(&self, env: &Env) -> Result<Principal, Failure> {
         if jwt::looks_like_one(&self.0) {
             login::authenticate(env, &self.0).await
         } else {
             api_key::authenticate(env, &self.0).await
         }
-    }
-
-    /// What tells it from others without being it.
-    pub fn fingerprint(&self) -> String {
-        hash(&self.0)
-    }
-
-    /// The beginning of a key; a login has none.
-    pub fn key_prefix(&self) -> Option<String> {
-        (!jwt::looks_like_one(&self.0)).then(|| start(&self.0))
     }
 }
 

@@ -11,7 +11,7 @@ use crate::configuration::now;
 use crate::error::{Refusal, directory_unavailable};
 
 const COLUMNS: &str = "id, reference_id, name, start, prefix, permissions, enabled, expires_at, last_request, \
-    created_at, updated_at, previous_expires_at";
+    created_at, updated_at, previous_expires_at, key";
 
 /// A key, as the directory has it.
 #[derive(Clone, Debug, Deserialize)]
@@ -28,6 +28,8 @@ pub struct KeyRow {
     pub created_at: Moment,
     pub updated_at: Moment,
     pub previous_expires_at: Option<Moment>,
+    /// The hash of its secret: what a rotation replaces.
+    key: String,
 }
 
 impl KeyRow {
@@ -183,8 +185,9 @@ impl Directory {
         self.key_row(true, &statement, &bindings).await
     }
 
-    /// Replaces a key's secret, under the same condition as [`Directory::update_key`]. The secret before the one
-    /// it replaces stops working at once.
+    /// Replaces a key's secret, unless its permissions or its secret are no longer those of `seen`: of two who do so
+    /// at once, one must not take the other's new secret for the one in use. The secret before the one it replaces
+    /// stops working at once.
     pub async fn rotate_key(
         &self,
         seen: &KeyRow,
@@ -195,7 +198,8 @@ impl Directory {
             "UPDATE apikey SET \
              previous_key = CASE WHEN key = ?4 THEN previous_key WHEN ?7 IS NULL THEN NULL ELSE key END, \
              previous_expires_at = ?7, key = ?4, start = ?5, prefix = ?6, updated_at = ?8 \
-             WHERE reference_id = ?1 AND id = ?2 AND permissions IS ?3 RETURNING {COLUMNS}"
+             WHERE reference_id = ?1 AND id = ?2 AND permissions IS ?3 AND (key = ?9 OR key = ?4) \
+             RETURNING {COLUMNS}"
         );
         let bindings = [
             self.organization.as_str().into(),
@@ -206,6 +210,7 @@ impl Directory {
             api_key::PREFIX.into(),
             nullable(rotation.previous_until.map(moment)),
             moment(now()),
+            seen.key.as_str().into(),
         ];
         self.key_row(true, &statement, &bindings).await
     }

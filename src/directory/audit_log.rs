@@ -7,6 +7,9 @@ use wasm_bindgen::JsValue;
 use super::{Directory, asking, moment, nullable};
 use crate::error::Refusal;
 
+/// Greater than every ULID, so that the first page is a range of the index as any other.
+const AFTER_ALL: &str = "~";
+
 #[derive(Deserialize)]
 struct Row {
     id: String,
@@ -51,8 +54,9 @@ impl Directory {
     pub async fn audit_log(&self, before: Option<&str>, limit: u32) -> Result<Vec<AuditEntry>, Refusal> {
         let statement = "SELECT id, organization_id, at, actor_type, actor_id, actor_is_super_admin, operation, \
              resource, address, request_id, status, error_code FROM audit_log \
-             WHERE organization_id = ?1 AND (?2 IS NULL OR id < ?2) ORDER BY id DESC LIMIT ?3";
-        let bindings = [self.organization.as_str().into(), nullable(before), limit.into()];
+             WHERE organization_id = ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3";
+        let before = before.unwrap_or(AFTER_ALL);
+        let bindings = [self.organization.as_str().into(), before.into(), limit.into()];
         let rows = asking(true, || async {
             self.database.prepare(statement).bind(&bindings)?.all().await?.results::<Row>()
         });
@@ -74,7 +78,7 @@ fn entry(row: Row) -> AuditEntry {
         resource: row.resource,
         address: row.address,
         request_id: row.request_id,
-        outcome: Outcome::of(row.status),
+        outcome: Outcome::recorded(row.status, row.error_code.is_some()),
         status: row.status,
         error_code: row.error_code,
     }

@@ -1,10 +1,14 @@
 //! The directory: D1, seen from one organization.
 //!
-//! Every statement on a tenant's table is a method of [`Directory`], which can't be had without an organization
-//! and binds it in each of them: isolation is a matter of types, not of care.
+//! Every statement on a tenant's table is a method of [`Directory`], which can't be had without an [`Organization`],
+//! and nobody makes one of those from what a request says. That each statement binds it is tested
+//! (`tests/statements.rs`). Across organizations see the platform's own people ([`Platform`]) and its machinery
+//! ([`Operations`], [`Census`]).
 
 mod api_keys;
 mod audit_log;
+mod census;
+mod operations;
 mod platform;
 mod sessions;
 
@@ -12,11 +16,14 @@ use std::future::Future;
 use std::time::Duration;
 
 pub use api_keys::{Flag, KeyChanges, KeyRow, Moment, NewKey, Rotation};
+pub use census::Census;
+pub use operations::{Operations, Overdue};
 pub use platform::Platform;
 pub use sessions::{Changes, NewSession, SessionRow};
 use wasm_bindgen::JsValue;
 use worker::{D1Database, Delay, Env};
 
+use crate::auth::Organization;
 use crate::error::{Refusal, directory_unavailable};
 
 /// What one organization has.
@@ -30,10 +37,15 @@ impl Directory {
     ///
     /// # Errors
     /// 503 when there is no database.
-    pub fn of(env: &Env, organization: &str) -> Result<Self, Refusal> {
-        let database = env.d1("DB").map_err(|error| directory_unavailable(&error))?;
-        Ok(Self { database, organization: organization.to_owned() })
+    pub fn of(env: &Env, organization: &Organization) -> Result<Self, Refusal> {
+        Ok(Self { database: database(env)?, organization: organization.as_str().to_owned() })
     }
+}
+
+/// The database behind all of it. Only here, so that nobody asks it without saying on whose behalf.
+#[allow(clippy::disallowed_methods, reason = "the directory is what the database is for")]
+fn database(env: &Env) -> Result<D1Database, Refusal> {
+    env.d1("DB").map_err(|error| directory_unavailable(&error))
 }
 
 /// Asks the directory, again after a short pause when it fails for a passing reason. D1 reports a lost connection

@@ -3,9 +3,9 @@
 use worker::{D1Database, Env};
 
 use super::sessions::COLUMNS;
-use super::{SessionRow, asking};
+use super::{SessionRow, asking, database};
 use crate::auth::Principal;
-use crate::error::{Refusal, directory_unavailable};
+use crate::error::Refusal;
 use gateway_domain::error::ApiError;
 
 /// What all organizations have. It can't be had by anybody but a super_admin.
@@ -20,7 +20,7 @@ impl Platform {
         if !principal.is_super_admin() {
             return Err(ApiError::forbidden("super_admin").into());
         }
-        env.d1("DB").map(Self).map_err(|error| directory_unavailable(&error))
+        database(env).map(Self)
     }
 
     /// Any session.

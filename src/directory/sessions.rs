@@ -10,7 +10,7 @@ use crate::error::{Refusal, directory_unavailable};
 
 pub(super) const COLUMNS: &str = "id, organization_id, label, auto_read, presence_typing, rate_per_min, rate_per_hour, region, \
     created_by_user_id, created_at, updated_at, status, status_reason, epoch, phone_number, wa_jid, wa_lid, \
-    last_connected_at, desired";
+    last_connected_at, desired, desired_at, observed_at";
 
 /// A session, as the directory has it.
 #[derive(Clone, Debug, Deserialize)]
@@ -34,6 +34,9 @@ pub struct SessionRow {
     pub wa_lid: Option<String>,
     pub last_connected_at: Option<u64>,
     desired: String,
+    desired_at: u64,
+    /// When the object was last heard of.
+    pub observed_at: u64,
 }
 
 impl SessionRow {
@@ -52,6 +55,22 @@ impl SessionRow {
     /// Whether the owner asked for a connection.
     pub fn wants_connection(&self) -> bool {
         self.desired == "connected"
+    }
+
+    /// Whether the owner asked for something the object has not been heard of since.
+    pub fn is_owed_its_wish(&self) -> bool {
+        self.desired_at > self.observed_at
+    }
+
+    /// Whether the owner deleted it, and that was cut off.
+    pub fn is_to_be_deleted(&self) -> bool {
+        self.desired == "deleted"
+    }
+
+    /// Whether WhatsApp refused its version.
+    pub fn was_refused_as_outdated(&self) -> bool {
+        let reason = self.status_reason();
+        self.status == Status::Failed && reason.is_some_and(|reason| reason.code == "client_outdated")
     }
 
     /// Nobody has asked for a connection yet: there is nothing to ask its object.
@@ -89,8 +108,8 @@ impl Directory {
     pub async fn insert_session(&self, session: &NewSession<'_>) -> Result<SessionRow, Refusal> {
         let statement = format!(
             "INSERT INTO session (id, organization_id, label, auto_read, presence_typing, rate_per_min, \
-             rate_per_hour, region, created_at, updated_at, desired, created_by_user_id) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9, ?10, ?11) RETURNING {COLUMNS}"
+             rate_per_hour, region, created_at, updated_at, desired, created_by_user_id, desired_at) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9, ?10, ?11, ?12) RETURNING {COLUMNS}"
         );
         let row = self
             .first(
@@ -107,6 +126,7 @@ impl Directory {
                     moment(now()),
                     desired(session.connected),
                     nullable(session.user),
+                    moment(if session.connected { now() } else { 0 }),
                 ],
             )
             .await?;
@@ -154,13 +174,39 @@ impl Directory {
         self.first(&statement, &bindings).await
     }
 
-    /// Notes what the owner wants: connected or not.
-    pub async fn set_desired(&self, id: &str, connected: bool) -> Result<Option<SessionRow>, Refusal> {
+    /// Notes what the owner wants: connected or not. What is owed the cron tells the object if nobody else does.
+    pub async fn set_desired(
+        &self,
+        id: &str,
+        connected: bool,
+        is_owed: bool,
+    ) -> Result<Option<SessionRow>, Refusal> {
         let statement = format!(
-            "UPDATE session SET desired = ?3, updated_at = ?4 WHERE organization_id = ?1 AND id = ?2 RETURNING {COLUMNS}"
+            "UPDATE session SET desired = ?3, updated_at = ?4, desired_at = COALESCE(?5, desired_at) \
+             WHERE organization_id = ?1 AND id = ?2 RETURNING {COLUMNS}"
         );
-        let bindings = [self.organization.as_str().into(), id.into(), desired(connected), moment(now())];
+        let now = now();
+        let owed = nullable(is_owed.then(|| moment(now)));
+        let bindings = [self.organization.as_str().into(), id.into(), desired(connected), moment(now), owed];
         self.first(&statement, &bindings).await
+    }
+
+    /// Notes that the owner wants the session gone: the cron finishes a delete that is cut off.
+    pub async fn want_deleted(&self, id: &str) -> Result<(), Refusal> {
+        let statement =
+            "UPDATE session SET desired = 'deleted', desired_at = ?3 WHERE organization_id = ?1 AND id = ?2";
+        let bindings = [self.organization.as_str().into(), id.into(), moment(now())];
+        asking(true, || async { self.database.prepare(statement).bind(&bindings)?.run().await.map(drop) })
+            .await
+    }
+
+    /// Puts back when the session's object was last heard of, for the tests of the cron.
+    #[cfg(feature = "simulator")]
+    pub async fn set_observed_at(&self, id: &str, at: u64) -> Result<(), Refusal> {
+        let statement = "UPDATE session SET observed_at = ?3 WHERE organization_id = ?1 AND id = ?2";
+        let bindings = [self.organization.as_str().into(), id.into(), moment(at)];
+        asking(true, || async { self.database.prepare(statement).bind(&bindings)?.run().await.map(drop) })
+            .await
     }
 
     /// Removes a session; `false` when there was none.

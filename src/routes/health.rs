@@ -8,6 +8,7 @@ use worker::Env;
 
 use crate::auth::{LIMITERS, login};
 use crate::error::{Refusal, directory_unavailable};
+use crate::{audit, configuration};
 
 const OK: &str = r#"{"status":"ok"}"#;
 
@@ -27,14 +28,15 @@ pub async fn health() -> Response {
     responses((status = 200, description = "It can serve."), (status = 503, body = ApiError)))]
 #[worker::send]
 pub async fn ready(State(env): State<Env>) -> Result<Response, Refusal> {
-    if let Err(error) = login::issuers(&env) {
-        return Err(ApiError::unavailable(error).into());
+    if let Err(wrong) = login::issuers(&env).and_then(|_| configuration::check(&env)) {
+        return Err(ApiError::unavailable(wrong).into());
     }
-    for limiter in LIMITERS {
+    for limiter in LIMITERS.into_iter().chain([audit::LIMITER]) {
         if let Err(error) = env.rate_limiter(limiter) {
             return Err(ApiError::unavailable(format!("The rate limiter {limiter}: {error}.")).into());
         }
     }
+    #[allow(clippy::disallowed_methods, reason = "asks whether the table is there, and for no row of it")]
     let read =
         async { env.d1("DB")?.prepare("SELECT COUNT(*) AS sessions FROM session WHERE id = ''").run().await };
     read.await.map_err(|error| directory_unavailable(&error))?;

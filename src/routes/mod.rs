@@ -6,6 +6,7 @@ mod audit_log;
 pub mod events;
 mod health;
 mod messages;
+mod metrics;
 mod openapi;
 mod sessions;
 #[cfg(feature = "simulator")]
@@ -32,6 +33,9 @@ fn documented() -> OpenApiRouter<Env> {
         .routes(routes!(sessions::create::create, sessions::list::list))
         .routes(routes!(sessions::get::get, sessions::update::update, sessions::delete::delete))
         .routes(routes!(sessions::qr::qr))
+        .routes(routes!(sessions::pairing_code::pairing_code))
+        .routes(routes!(sessions::get_passkey::get_passkey, sessions::submit_passkey::submit_passkey))
+        .routes(routes!(sessions::timeline::timeline))
         .routes(routes!(sessions::me::me))
         .routes(routes!(sessions::start::start))
         .routes(routes!(sessions::stop::stop))
@@ -47,6 +51,7 @@ fn documented() -> OpenApiRouter<Env> {
         .routes(routes!(openapi::document))
         .routes(routes!(health::health))
         .routes(routes!(health::ready))
+        .routes(routes!(metrics::metrics))
 }
 
 /// What does not change between requests, made once for an isolate.

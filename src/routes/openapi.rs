@@ -16,6 +16,7 @@ use super::verbs;
 const LOGIN: &str = "login";
 const KEY_AS_BEARER: &str = "apiKeyAsBearer";
 const KEY: &str = "apiKey";
+const METRICS_TOKEN: &str = "metricsToken";
 /// What an operation needs, in the words of the contract.
 const CAPABILITY: &str = "x-capability";
 
@@ -32,6 +33,7 @@ pub fn base() -> OpenApi {
     components.add_security_scheme(KEY_AS_BEARER, bearer("API key", "An API key of an organization."));
     components
         .add_security_scheme(KEY, SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-Api-Key"))));
+    components.add_security_scheme(METRICS_TOKEN, bearer("token", "The configured METRICS_TOKEN."));
     OpenApiBuilder::new().info(info).components(Some(components)).build()
 }
 
@@ -73,6 +75,7 @@ fn security(access: Access) -> Vec<SecurityRequirement> {
         Access::Public => vec![],
         Access::Needs(_) | Access::NeedsAcross(_) => with(&[LOGIN, KEY_AS_BEARER, KEY]),
         Access::SuperAdmin => with(&[LOGIN]),
+        Access::MetricsToken => with(&[METRICS_TOKEN]),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::extract::State;
-use axum::routing::post;
+use axum::routing::{post, put};
 use gateway_domain::access::{Access, Capability, Operation};
 use gateway_session::call::{Call, CrashPoint};
 use http::{Method, StatusCode};
@@ -10,6 +10,7 @@ use serde::Deserialize;
 use worker::Env;
 
 use crate::auth::Allowed;
+use crate::directory::Directory;
 use crate::error::Refusal;
 use crate::request::{Json, SessionId};
 use crate::routes::sessions::find;
@@ -17,16 +18,28 @@ use crate::session_object::SessionObject;
 
 const PANIC: &str = "/simulator/sessions/{session}/panic";
 const CRASH_POINT: &str = "/simulator/sessions/{session}/crash-point";
+const VANISH: &str = "/simulator/sessions/{session}/vanish";
+const OBSERVED_AT: &str = "/simulator/sessions/{session}/observed-at";
 const OPERATION: Operation = Operation::quiet("simulator", Access::Needs(Capability::Manage));
 
 /// What the door asks of who calls these.
 pub fn operations() -> impl Iterator<Item = (String, Vec<(Method, &'static Operation)>)> {
-    [PANIC, CRASH_POINT].into_iter().map(|path| (path.to_owned(), vec![(Method::POST, &OPERATION)]))
+    let operations = [
+        (PANIC, Method::POST),
+        (CRASH_POINT, Method::POST),
+        (VANISH, Method::POST),
+        (OBSERVED_AT, Method::PUT),
+    ];
+    operations.into_iter().map(|(path, method)| (path.to_owned(), vec![(method, &OPERATION)]))
 }
 
 /// Under `/simulator`, never under `/api`.
 pub fn router() -> Router<Env> {
-    Router::new().route(PANIC, post(panic_in_object)).route(CRASH_POINT, post(set_crash_point))
+    Router::new()
+        .route(PANIC, post(panic_in_object))
+        .route(CRASH_POINT, post(set_crash_point))
+        .route(VANISH, post(vanish))
+        .route(OBSERVED_AT, put(set_observed_at))
 }
 
 #[worker::send]
@@ -54,5 +67,34 @@ async fn set_crash_point(
 ) -> Result<StatusCode, Refusal> {
     let row = find(&env, &principal, &id).await?;
     SessionObject::of(&env, &row).call::<()>(Call::Crash(body.point)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The object loses its alarm, its socket and its memory, and nobody is told.
+#[worker::send]
+async fn vanish(
+    State(env): State<Env>,
+    Allowed { principal, .. }: Allowed,
+    SessionId(id): SessionId,
+) -> Result<StatusCode, Refusal> {
+    let row = find(&env, &principal, &id).await?;
+    SessionObject::of(&env, &row).call::<()>(Call::Vanish).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+#[derive(Deserialize)]
+struct ObservedAtBody {
+    at: u64,
+}
+
+/// As if the object had last been heard of then.
+#[worker::send]
+async fn set_observed_at(
+    State(env): State<Env>,
+    Allowed { principal, .. }: Allowed,
+    SessionId(id): SessionId,
+    Json(body): Json<ObservedAtBody>,
+) -> Result<StatusCode, Refusal> {
+    Directory::of(&env, &principal.organization)?.set_observed_at(&id, body.at).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -87,9 +87,25 @@ export class Companion {
    * it comes back.)
    */
   async pair(phone: Phone): Promise<string> {
+    return this.#register(async (registering) => phone.scan(await registering.qr()));
+  }
+
+  /** The same with a code that is typed on the phone. */
+  async pairByCode(phone: Phone, type = (code: string) => phone.enterCode(code)): Promise<string> {
+    return this.#register(async (registering) => {
+      // Baileys has nobody to ask for a code before it has a QR code to show.
+      await registering.qr();
+      const code = await registering.socket.requestPairingCode(phone.number);
+      // It shows its code without waiting for WhatsApp to know of it.
+      await phone.hasCode();
+      return type(code);
+    });
+  }
+
+  async #register(link: (registering: Connection) => Promise<string>): Promise<string> {
     trust(await rootPublicKey());
     const registering = this.connect();
-    const deviceJid = await phone.scan(await registering.qr());
+    const deviceJid = await link(registering);
     const { code, reason } = await registering.closed();
     assert.equal(code, DisconnectReason.restartRequired, `after pairing, ${this.#name} was told: ${reason}`);
     await this.connect().opened();

@@ -23,6 +23,7 @@ export interface LoginOptions {
   readonly lifetimeSeconds: number;
   readonly cooldownSeconds: number;
   readonly maxStaleSeconds: number;
+  readonly metricsToken?: string;
 }
 
 /** Headers in their order; a name may stand twice. */
@@ -44,6 +45,13 @@ export interface Question {
   readonly outside?: boolean;
   readonly headers?: HeaderList;
   readonly body?: unknown;
+  /** Where it comes from; when absent, an address that nobody else has. */
+  readonly address?: string;
+}
+
+/** wrangler takes our word for it, so that no failed login uses up another's. */
+export function anyAddress(): string {
+  return `10.${[...randomBytes(3)].join(".")}`;
 }
 
 export class LoginGateway {
@@ -62,6 +70,7 @@ export class LoginGateway {
       JWKS_LIFETIME_SECONDS: options.lifetimeSeconds,
       JWKS_COOLDOWN_SECONDS: options.cooldownSeconds,
       JWKS_MAX_STALE_SECONDS: options.maxStaleSeconds,
+      ...(options.metricsToken === undefined ? {} : { METRICS_TOKEN: options.metricsToken }),
     };
     const args = ["sandbox", "--empty", "--json", "--port=0", `--simulator=${environment.simulator}`];
     const started = spawn(
@@ -101,17 +110,17 @@ export class LoginGateway {
     outside = false,
     headers = [],
     body,
+    address = anyAddress(),
   }: Question): Promise<Answer> {
     const sent = body === undefined ? undefined : JSON.stringify(body);
     const asked = Date.now();
-    const address = new URL(outside ? path : `/api/v1${path}`, this.url);
-    const outgoing = request(address, {
+    const url = new URL(outside ? path : `/api/v1${path}`, this.url);
+    const outgoing = request(url, {
       method,
       agent: false,
       headers: [
-        ["host", address.host],
-        // An address of its own for each, so that no failed login uses up another's; wrangler takes our word for it.
-        ["cf-connecting-ip", `10.${[...randomBytes(3)].join(".")}`],
+        ["host", url.host],
+        ["cf-connecting-ip", address],
         ...headers,
         ...(sent === undefined
           ? []

@@ -62,13 +62,17 @@ const MISBEHAVIOURS: Readonly<Record<string, (key: SigningKey) => Manner>> = {
   "answers with a page": () => json(200, html),
   "answers with null": () => json(200, null),
   "answers with a list": ({ jwk }) => json(200, [jwk]),
-  "answers with no keys": () => json(200, { keys: [] }),
   "answers with keys that are none": () => json(200, { keys: [null, 1, "key"] }),
   "answers with JSON that is 20,000 deep": () => json(200, "[".repeat(20_000)),
   "answers with half a megabyte": ({ jwk }) => json(200, { keys: [jwk], fill: "f".repeat(512 * 1024) }),
-  "shows private keys": (key) =>
+};
+
+/** Sets that are sound and have no key for logins in them. */
+const KEYLESS: Readonly<Record<string, (key: SigningKey) => Manner>> = {
+  "no keys": () => json(200, { keys: [] }),
+  "keys for encryption only": ({ jwk }) => json(200, { keys: [{ ...jwk, use: "enc" }] }),
+  "keys that are no longer secret": (key) =>
     json(200, { keys: [{ ...key.privateKey.export({ format: "jwk" }), kid: key.kid }] }),
-  "shows keys for encryption only": ({ jwk }) => json(200, { keys: [{ ...jwk, use: "enc" }] }),
 };
 
 function redirection(status: number): Manner {
@@ -78,16 +82,19 @@ function redirection(status: number): Manner {
   };
 }
 
-const misbehaving = await Promise.all(
-  Object.entries(MISBEHAVIOURS).map(async ([name, how]) => {
-    const key = new SigningKey("EdDSA");
-    const frontend = await Frontend.start(key);
-    return { name, frontend, manner: how(key) };
-  }),
-);
+const behavingAs = (manners: Readonly<Record<string, (key: SigningKey) => Manner>>) =>
+  Promise.all(
+    Object.entries(manners).map(async ([name, how]) => {
+      const key = new SigningKey("EdDSA");
+      const frontend = await Frontend.start(key);
+      return { name, frontend, manner: how(key) };
+    }),
+  );
+const misbehaving = await behavingAs(MISBEHAVIOURS);
+const keyless = await behavingAs(KEYLESS);
 const trusted = [
   ...[home, rotating, withdrawing, probed, failing, slow, crowded, crowdedRotating, eclectic, unreachable],
-  ...misbehaving.map(({ frontend }) => frontend),
+  ...[...misbehaving, ...keyless].map(({ frontend }) => frontend),
 ];
 let gateway: LoginGateway;
 let sessionOfA: string;
@@ -364,6 +371,23 @@ test("a key that the frontend withdraws opens no door after the lifetime, and it
   }
   assert.equal((await gateway.as(withdrawing.login(OWNER, young))).status, 200);
 });
+
+for (const { name, frontend, manner } of keyless) {
+  test(`a set with ${name} is an answer as any other: it withdraws the keys before it`, async () => {
+    frontend.behave(manner);
+    const cold = await gateway.as(frontend.login(OWNER));
+    assert.equal(cold.status, 401, cold.text);
+    frontend.behave();
+    await answersUntil(200, () => frontend.login(OWNER));
+    frontend.behave(manner);
+    const withdrawn = Date.now();
+    const [earlier] = await answersUntil(401, () => frontend.login(OWNER));
+    for (const { status, asked } of earlier) {
+      assert.equal(status, 200);
+      assert.ok(asked < withdrawn + LIFETIME_MS + SLACK_MS, `accepted after ${asked - withdrawn} ms`);
+    }
+  });
+}
 
 test("a name that comes back with another key is the new key's, after the lifetime", async () => {
   const [old, young] = [new SigningKey("EdDSA", "same"), new SigningKey("RS256", "same")];

@@ -6,6 +6,7 @@ import { randomUUID } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { withBareGateway } from "./bare-gateway.ts";
 import { Frontend, type Login, SigningKey } from "./frontend.ts";
 import { type HeaderList, LoginGateway } from "./login-gateway.ts";
 
@@ -13,6 +14,10 @@ const NEVER = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
 const ORGANIZATION = `walk-${randomUUID()}`;
 const CAPABILITIES = ["read", "send", "manage", "events"] as const;
 type Capability = (typeof CAPABILITIES)[number];
+const METRICS_TOKEN = randomUUID();
+
+/** What a super_admin may without acting for an organization. */
+const ACROSS = ["getSession", "listAuditLog"];
 
 interface Operation {
   readonly id: string;
@@ -44,6 +49,7 @@ before(async () => {
     lifetimeSeconds: 300,
     cooldownSeconds: 30,
     maxStaleSeconds: 3_600,
+    metricsToken: METRICS_TOKEN,
   });
   const key = async (...permissions: readonly Capability[]): Promise<HeaderList> => {
     const body = { name: "walker", permissions };
@@ -104,7 +110,7 @@ function isLetIn(operation: Operation, caller: Caller): boolean {
   if (operation.capability === "public") return true;
   if (caller.may === undefined) return false;
   if (operation.capability === "super_admin") return caller.isSuperAdmin === true;
-  if (operation.id === "getSession" && caller.isSuperAdmin === true) return true;
+  if (ACROSS.includes(operation.id) && caller.isSuperAdmin === true) return true;
   return caller.may.some((capability) => capability === operation.capability);
 }
 
@@ -146,7 +152,8 @@ test("every operation lets in whom the contract names and nobody else", async (c
       if (isLetIn(operation, caller)) {
         assert.ok([200, 400, 404].includes(answer.status), `${what}: ${answer.status} ${answer.text}`);
         counts["let in"] += 1;
-      } else if (caller.may === undefined) {
+      } else if (caller.may === undefined || operation.capability === "metrics_token") {
+        // The metrics take their token: every other credential is none.
         assert.equal(answer.status, 401, `${what}: ${answer.text}`);
         counts["unauthorized (401)"] += 1;
       } else {
@@ -160,6 +167,158 @@ test("every operation lets in whom the contract names and nobody else", async (c
   }
   const outcomes = Object.entries(counts).map(([name, count]) => `${count} ${name}`);
   context.diagnostic(`${operations.length} operations × ${callers.length} callers: ${outcomes.join(", ")}`);
+});
+
+/** What a valid call of an operation is made of; the session is stopped and was never paired. */
+interface Things {
+  readonly session: string;
+  readonly key: string;
+}
+
+interface Call {
+  readonly body?: unknown;
+  /** When it is not a success: the session is not paired, a token is not configured. */
+  readonly status?: number;
+}
+
+/** One valid call of each operation that harms nobody. A key can only grant what it has: `manage`, to call at all. */
+const CALLS: Readonly<Record<string, Call>> = {
+  health: {},
+  ready: {},
+  openapi: {},
+  listSessions: {},
+  createSession: { body: { label: "made" }, status: 201 },
+  getSession: {},
+  updateSession: { body: { label: "renamed" } },
+  deleteSession: { status: 204 },
+  sessionMe: { status: 404 },
+  sessionTimeline: {},
+  stopSession: {},
+  logoutSession: {},
+  sendMessage: { body: { type: "text", to: "15550000000", text: "hello" }, status: 409 },
+  listSessionEvents: {},
+  listApiKeys: {},
+  createApiKey: { body: { name: "made", permissions: ["manage"] }, status: 201 },
+  getApiKey: {},
+  updateApiKey: { body: { name: "renamed", permissions: ["manage"] } },
+  deleteApiKey: { status: 204 },
+  rotateApiKey: { body: { overlapSeconds: 0 } },
+  listAuditLog: {},
+  adminListSessions: {},
+};
+/** What would connect to WhatsApp, or needs a token of its own: other tests call it. */
+const CALLED_ELSEWHERE = new Set([
+  "startSession",
+  "restartSession",
+  "sessionQR",
+  "sessionPairingCode",
+  "getPasskeyChallenge",
+  "submitPasskey",
+  "metrics",
+]);
+
+/** New ones each time: some calls remove them. */
+async function things(): Promise<Things> {
+  const headers = asPerson(OWNER);
+  const make = async (path: string, body: unknown) => {
+    const made = await gateway.ask({ method: "POST", path, headers, body });
+    assert.equal(made.status, 201, made.text);
+    return (JSON.parse(made.text) as { id: string }).id;
+  };
+  const [session, key] = await Promise.all([
+    make("/sessions", {}),
+    make("/api-keys", { name: "a thing", permissions: ["manage"] }),
+  ]);
+  return { session, key };
+}
+
+test("a call that is valid in every other way works with the operation's capability and with no other", async (context) => {
+  let worked = 0;
+  let refused = 0;
+  for (const operation of operations) {
+    const call = CALLS[operation.id];
+    assert.equal(
+      call === undefined,
+      CALLED_ELSEWHERE.has(operation.id),
+      `${operation.id}: what is a valid call of it?`,
+    );
+    if (call === undefined) continue;
+    for (const caller of callers) {
+      const { session, key } = await things();
+      const path = operation.path.replace("{session}", session).replace("{id}", key).replace("/api/v1", "");
+      const answer = await gateway.ask({
+        method: operation.method,
+        ...(operation.path.startsWith("/api/v1") ? { path } : { path, outside: true }),
+        headers: typeof caller.headers === "function" ? caller.headers() : caller.headers,
+        ...(call.body === undefined ? {} : { body: call.body }),
+      });
+      const letIn = isLetIn(operation, caller);
+      const expected: number = letIn ? (call.status ?? 200) : caller.may === undefined ? 401 : 403;
+      assert.equal(answer.status, expected, `${caller.name} at ${operation.id}: ${answer.text}`);
+      if (letIn) worked += 1;
+      else refused += 1;
+    }
+  }
+  context.diagnostic(
+    `${Object.keys(CALLS).length} operations: ${worked} calls worked, ${refused} were refused`,
+  );
+});
+
+interface Entry {
+  readonly operation: string;
+  readonly organizationId: string;
+  readonly resource: string | null;
+  readonly actor: { readonly type: string; readonly id: string; readonly superAdmin: boolean };
+}
+
+async function logOf(headers: HeaderList): Promise<Entry[]> {
+  const log = await gateway.ask({ path: "/audit-log?limit=200", headers });
+  assert.equal(log.status, 200, log.text);
+  return (JSON.parse(log.text) as { data: Entry[] }).data;
+}
+
+test("what a super_admin does across organizations is in the platform's own log, which only they read", async () => {
+  const user = `runner-${randomUUID()}`;
+  const actor = { type: "user", id: user, superAdmin: true };
+  const platform = bearer(frontend.login({ user, role: "super_admin" }));
+  const inside = bearer(frontend.login({ user, role: "super_admin", organization: ORGANIZATION }));
+  for (const headers of [platform, inside]) {
+    const listed = await gateway.ask({ path: "/admin/sessions?limit=1", headers });
+    assert.equal(listed.status, 200, listed.text);
+  }
+  const own = (await logOf(platform)).filter((entry) => entry.actor.id === user);
+  const told = { operation: "adminListSessions", organizationId: "", actor };
+  assert.deepEqual(
+    own.map((entry) => ({
+      operation: entry.operation,
+      organizationId: entry.organizationId,
+      actor: entry.actor,
+    })),
+    [told, told],
+  );
+  // Who acts for an organization reads that one's log, and it is not in there.
+  for (const headers of [inside, asPerson(OWNER)]) {
+    const entries = await logOf(headers);
+    assert.ok(entries.length > 0);
+    for (const entry of entries) {
+      assert.notEqual(entry.actor.id, user);
+      assert.equal(entry.organizationId, ORGANIZATION);
+    }
+  }
+  // Who acts for no organization and runs nothing reads no log at all.
+  const nobodys = await gateway.ask({ path: "/audit-log", headers: bearer(frontend.login({ user })) });
+  assert.equal(nobodys.status, 403, nobodys.text);
+});
+
+test("the metrics take their token, which opens nothing else", async () => {
+  const scraper = bearer(METRICS_TOKEN);
+  const ask = (path: string, headers: HeaderList) => gateway.ask({ path, outside: true, headers });
+  const shown = await ask("/metrics", scraper);
+  assert.equal(shown.status, 200, shown.text);
+  assert.match(shown.text, /^# HELP wa_gateway_sessions /);
+  assert.equal((await ask("/metrics", [["x-api-key", METRICS_TOKEN]])).status, 401);
+  assert.equal((await ask("/metrics", bearer(`${METRICS_TOKEN}x`))).status, 401);
+  assert.equal((await ask("/api/v1/sessions", scraper)).status, 401);
 });
 
 test("what a super_admin looks at is in the audit log of whose it is", async () => {
@@ -179,4 +338,26 @@ test("what a super_admin looks at is in the audit log of whose it is", async () 
   assert.equal(newest?.["organizationId"], ORGANIZATION);
   assert.deepEqual(before?.["actor"], { type: "user", id: "walker", superAdmin: false });
   assert.equal(before?.["operation"], "createSession");
+});
+
+test("a super_admin's look that fails is in the audit log of whose it is too", async () => {
+  const { issuer, audience, jwksUrl } = frontend;
+  const parts = { variables: { AUTH_ISSUERS: [{ issuer, audience, jwksUrl }] }, hasObjects: false };
+  await withBareGateway(parts, async ({ ask, run }) => {
+    await run(
+      `INSERT INTO session (id, organization_id, desired, created_at, updated_at) VALUES ('${NEVER}', '${ORGANIZATION}', 'connected', 0, 0)`,
+    );
+    const as = (login: Login) => ({
+      authorization: `Bearer ${frontend.login({ user: "walker", ...login })}`,
+    });
+    const looked = await ask(`/api/v1/sessions/${NEVER}`, as({ role: "super_admin" }));
+    assert.equal(looked.status, 503, looked.text);
+    const log = await ask("/api/v1/audit-log", as(OWNER));
+    const [entry] = (JSON.parse(log.text) as { data: Record<string, unknown>[] }).data;
+    assert.equal(entry?.["operation"], "getSession");
+    assert.equal(entry?.["outcome"], "failure");
+    assert.equal(entry?.["status"], 503);
+    assert.equal(entry?.["resource"], `sessions/${NEVER}`);
+    assert.deepEqual(entry?.["actor"], { type: "user", id: "walker", superAdmin: true });
+  });
 });

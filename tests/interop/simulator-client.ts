@@ -78,6 +78,21 @@ export class Phone {
     return deviceJid;
   }
 
+  /** Waits until a companion has told WhatsApp that it shows a pairing code for this phone. */
+  async hasCode(): Promise<void> {
+    await eventually(
+      `a pairing code for ${this.pushName}`,
+      () => call<{ codes: unknown[] }>(this.#url("/codes")),
+      ({ codes }) => codes.length > 0,
+    );
+  }
+
+  /** Types a companion's pairing code: the JID of the new device. */
+  async enterCode(code: string): Promise<string> {
+    const { deviceJid } = await call<{ deviceJid: string }>(this.#url("/enter-code"), { body: { code } });
+    return deviceJid;
+  }
+
   /** Types a text: its message id. */
   async send(to: string, text: string): Promise<string> {
     const { messageId } = await call<{ messageId: string }>(this.#url("/messages"), { body: { to, text } });

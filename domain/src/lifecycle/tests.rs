@@ -116,6 +116,20 @@ fn a_connection_that_lasted_starts_the_backoff_anew() {
 }
 
 #[test]
+fn a_session_that_came_back_is_back_within_a_minute_when_it_is_cut_again() {
+    let mut session = working();
+    let mut now = 0;
+    for _ in 0..12 {
+        session.apply(Happening::Ended(Cause::Network("x".into())), now, 1.0);
+        now += BACKOFF_MAX_MS;
+        session.apply(Happening::RetryDue, now, 1.0);
+    }
+    session.apply(Happening::Connected, now, 1.0);
+    let effects = session.apply(Happening::Ended(Cause::Network("x".into())), now + 100, 1.0);
+    assert_eq!(effects, [Effect::RetryAt(now + 100 + 32_000)]);
+}
+
+#[test]
 fn a_replaced_session_tries_once_and_then_asks() {
     let mut session = working();
     assert_eq!(
@@ -164,8 +178,12 @@ fn no_sequence_leaves_a_session_stuck_or_lying() {
         for _ in 0..60 {
             now += random() % 100_000;
             let causes = causes();
-            let happening = match random() % 9 {
+            let happening = match random() % 13 {
                 0 | 1 => Happening::Start,
+                9 if open => Happening::PasskeyRequired { expires_at: Some(now + 5_000) },
+                10 if open => Happening::LinkingFailed(LinkingFailure::Passkey),
+                11 => Happening::ReachoutTimelock((random() % 2 == 0).then_some(now + 50_000)),
+                12 => Happening::Reachable,
                 2 => Happening::Stop,
                 3 if open => Happening::QrShown,
                 4 if open => Happening::Paired,
@@ -204,6 +222,133 @@ fn no_sequence_leaves_a_session_stuck_or_lying() {
             assert_eq!(session.retry_at(), retry, "{story}");
             assert!(session.status != Status::Working || open, "{story}");
             assert!(session.status != Status::Failed || session.reason.is_some(), "{story}");
+            // A session that works says so, or tells what it may not; nothing else.
+            let why = session.reason.as_ref().map(|reason| reason.code.as_str());
+            assert!(
+                session.status != Status::Working || matches!(why, None | Some("reachout_timelock")),
+                "{story}"
+            );
+            assert!(why != Some("reachout_timelock") || session.status == Status::Working, "{story}");
+            assert!(session.status != Status::LoggedOut || !session.paired, "{story}");
         }
     }
+}
+
+/// A moment of the table below, early enough that nothing has expired.
+const THEN: u64 = 1_000_000;
+
+/// Every state a session can be in, by what led there.
+fn states() -> Vec<(&'static str, Lifecycle)> {
+    let after = |happenings: &[Happening]| {
+        let mut session = Lifecycle::default();
+        for happening in happenings {
+            session.apply(happening.clone(), THEN, 0.5);
+        }
+        session
+    };
+    let open = [Happening::Start, Happening::QrShown];
+    let paired = [Happening::Start, Happening::QrShown, Happening::Paired, Happening::Connected];
+    let and = |before: &[Happening], then: Happening| {
+        let mut all = before.to_vec();
+        all.push(then);
+        after(&all)
+    };
+    let network = || Happening::Ended(Cause::Network("x".into()));
+    let mut long = paired.to_vec();
+    for _ in 0..10 {
+        long.extend([network(), Happening::RetryDue]);
+    }
+    vec![
+        ("new", after(&[])),
+        ("connecting", after(&[Happening::Start])),
+        ("scan_qr_code", after(&open)),
+        ("passkey", and(&open, Happening::PasskeyRequired { expires_at: None })),
+        ("qr_expired", and(&open, Happening::Ended(Cause::QrExpired))),
+        ("working", after(&paired)),
+        ("timelocked", and(&paired, Happening::ReachoutTimelock(Some(THEN + 60_000)))),
+        ("waiting", and(&long, network())),
+        ("replaced", and(&paired, Happening::Ended(Cause::Replaced))),
+        ("stopped", and(&paired, Happening::Stop)),
+        ("banned", and(&paired, Happening::Ended(Cause::TemporaryBan { expires_at: Some(THEN + 60_000) }))),
+        ("failed", and(&paired, Happening::Ended(Cause::AccountLocked))),
+        ("logged_out", and(&paired, Happening::Ended(Cause::DeviceRemoved))),
+    ]
+}
+
+fn happenings() -> Vec<(String, Happening)> {
+    let mut all = vec![
+        ("start".to_owned(), Happening::Start),
+        ("stop".to_owned(), Happening::Stop),
+        ("QR code shown".to_owned(), Happening::QrShown),
+        ("passkey required".to_owned(), Happening::PasskeyRequired { expires_at: None }),
+        ("pairing code refused".to_owned(), Happening::LinkingFailed(LinkingFailure::CodeRefused)),
+        ("passkey failed".to_owned(), Happening::LinkingFailed(LinkingFailure::Passkey)),
+        ("paired".to_owned(), Happening::Paired),
+        ("connected".to_owned(), Happening::Connected),
+        ("timelock".to_owned(), Happening::ReachoutTimelock(Some(THEN + 60_000))),
+        ("timelock over".to_owned(), Happening::ReachoutTimelock(None)),
+        ("WhatsApp reachable".to_owned(), Happening::Reachable),
+        ("logout confirmed".to_owned(), Happening::LogoutConfirmed),
+        ("retry due".to_owned(), Happening::RetryDue),
+    ];
+    for cause in causes() {
+        let what = match &cause {
+            Cause::TemporaryBan { expires_at: Some(_) } => "ban with an end".to_owned(),
+            Cause::TemporaryBan { expires_at: None } => "ban without an end".to_owned(),
+            _ => explain(&cause).code,
+        };
+        all.push((format!("ended: {what}"), Happening::Ended(cause)));
+    }
+    all
+}
+
+fn cell(before: &Lifecycle, happening: &Happening) -> String {
+    let mut after = before.clone();
+    let effects = after.apply(happening.clone(), THEN, 0.5);
+    if after == *before && effects.is_empty() {
+        return "–".to_owned();
+    }
+    let mut text = after.status.name().to_owned();
+    if let Some(why) = &after.reason {
+        text.extend([" `", &why.code, "`"]);
+        if why.action_required {
+            text += " !";
+        }
+    }
+    for effect in effects {
+        text += match effect {
+            Effect::Connect => " C",
+            Effect::Disconnect => " D",
+            Effect::RetryAt(_) => " R",
+            Effect::EraseKeys => " **E**",
+            Effect::CancelRetry => "",
+        };
+    }
+    text
+}
+
+/// docs/lifecycle.md is this table: a change of policy changes the page, in one commit.
+#[test]
+fn every_state_and_event_is_in_the_documented_table() {
+    let (states, happenings) = (states(), happenings());
+    let mut table = String::from("| |");
+    for (name, _) in &states {
+        table.extend([" ", name, " |"]);
+    }
+    table += "\n|---|";
+    table += &"---|".repeat(states.len());
+    for (name, happening) in &happenings {
+        table.extend(["\n| ", name, " |"]);
+        for (_, state) in &states {
+            table.extend([" ", &cell(state, happening), " |"]);
+        }
+    }
+    table.push('\n');
+    println!("{} states x {} events", states.len(), happenings.len());
+    let page = include_str!("../../../docs/lifecycle.md");
+    let written = page.split("<!-- the table -->\n").nth(1).unwrap_or_default();
+    assert!(
+        written == table,
+        "docs/lifecycle.md has another table than the code. This is the code's:\n\n{table}"
+    );
 }

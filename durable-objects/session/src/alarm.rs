@@ -5,9 +5,9 @@ use std::rc::Rc;
 use gateway_domain::lifecycle::{Cause, Happening};
 use gateway_sql::SqlError;
 
-use crate::journal::MAX_EVENTS;
+use crate::journal::{MAX_EVENTS, MAX_STRETCHES, STRETCHES_KEPT_MS};
 use crate::room::{Link, Room};
-use crate::{clock, projection};
+use crate::{clock, projection, reach};
 
 /// While a session should be connected its alarm fires at least this often: without it the runtime drops object
 /// and socket in silence after 140 s (docs/decisions/heartbeat.md).
@@ -21,6 +21,8 @@ pub mod timer {
     pub const RETRY: &str = "retry";
     /// The directory has not seen the newest state yet.
     pub const PROJECTION: &str = "projection";
+    /// The end of the pairing code that is out.
+    pub const PAIRING_CODE: &str = "pairing_code";
     /// A delete that was cut off.
     pub const ERASE: &str = "erase";
 }
@@ -57,6 +59,7 @@ impl Room {
                     self.happen(Happening::RetryDue);
                     self.forget_served_retry();
                 }
+                timer::PAIRING_CODE => self.pairing_code_expired(),
                 timer::PROJECTION => projection::start(self),
                 timer::ERASE => {
                     if let Err(error) = self.finish_erase().await {
@@ -82,16 +85,38 @@ impl Room {
 
     fn tick(self: &Rc<Self>) {
         let now = clock::now();
-        if let Err(error) = self.journal.trim(MAX_EVENTS) {
+        let trimmed = self
+            .journal
+            .trim(MAX_EVENTS)
+            .and_then(|()| self.journal.trim_timeline(now.saturating_sub(STRETCHES_KEPT_MS), MAX_STRETCHES));
+        if let Err(error) = trimmed {
             worker::console_error!("the log could not be trimmed: {error}");
         }
         self.resume(now);
+        self.expire_passkey(now);
+        self.expire_timelock(now);
+        reach::look(self);
         let hopeless = match &*self.link.borrow() {
             Link::Up(connection) => connection.is_beyond_hope(now).then_some(connection.epoch),
             Link::Down | Link::Opening => None,
         };
         if let Some(epoch) = hopeless {
             self.ended(epoch, Cause::Stalled);
+        }
+        if now.saturating_sub(self.projected_at.get()) >= projection::HEARTBEAT_MS {
+            projection::start(self);
+        }
+    }
+
+    /// WhatsApp lets the number start new chats again.
+    fn expire_timelock(self: &Rc<Self>, now: u64) {
+        let is_over = self.record.borrow().as_ref().is_some_and(|record| {
+            let why = record.lifecycle.reason.as_ref();
+            why.is_some_and(|why| why.code == "reachout_timelock")
+                && record.lifecycle.timelock_until(now).is_none()
+        });
+        if is_over {
+            self.happen(Happening::ReachoutTimelock(None));
         }
     }
 

@@ -4,6 +4,7 @@
 
 use gateway_domain::event::Envelope;
 use gateway_domain::lifecycle::{Status, StatusReason};
+use gateway_domain::linking::PasskeyAnswer;
 use gateway_domain::message::Text;
 use serde::{Deserialize, Serialize};
 
@@ -45,8 +46,27 @@ pub enum Call {
     Delete,
     /// What is observed; answers [`Snapshot`].
     Observe,
+    /// Connect again if it should be, and write what is observed to the directory, which has heard nothing for long;
+    /// answers [`Snapshot`].
+    Report,
     /// The current QR code; answers [`Qr`](gateway_domain::session::Qr), or 404 and pairing starts.
     Qr,
+    /// A pairing code for a number; answers [`PairingCodeOutputBody`](gateway_domain::linking::PairingCodeOutputBody).
+    PairingCode {
+        /// The number, digits only.
+        phone: String,
+    },
+    /// The passkey WhatsApp asks for; answers [`PasskeyChallenge`](gateway_domain::linking::PasskeyChallenge), or 404.
+    Passkey,
+    /// The owner's answer to it; answers as [`Call::Passkey`].
+    AnswerPasskey(PasskeyAnswer),
+    /// A page of the timeline; answers [`Timeline`](gateway_domain::timeline::Timeline).
+    Timeline {
+        /// The stretch to go on before; `None` begins at the newest.
+        before: Option<u64>,
+        /// How many at most.
+        limit: u32,
+    },
     /// Send a text; answers [`SendResult`](gateway_domain::message::SendResult) after the server's ack.
     Send(Text),
     /// A page of the log; answers [`EventPage`].
@@ -70,6 +90,9 @@ pub enum Call {
     /// Panics in the object: how the tests see what a panic does to the neighbours. Simulator build only.
     #[cfg(feature = "simulator")]
     Panic,
+    /// Loses alarm, socket and memory in silence, once this is answered. Simulator build only.
+    #[cfg(feature = "simulator")]
+    Vanish,
     /// Stops the object between two steps of an inbound message. Simulator build only.
     #[cfg(feature = "simulator")]
     Crash(CrashPoint),

@@ -13,10 +13,14 @@ use std::time::Duration;
 use futures::channel::oneshot;
 use futures::future::{Either, select};
 use gateway_domain::lifecycle::{Cause, Happening};
+use gateway_domain::whatsapp_version::Version;
+use whatsapp_rust::store::commands::DeviceCommand;
 use whatsapp_rust::store::persistence_manager::PersistenceManager;
 use whatsapp_rust::types::events::{ConnectFailureReason, Event, EventHandler};
 use whatsapp_rust::wacore::iq::devices::RemoveCompanionDeviceSpec;
 use whatsapp_rust::wacore::net::WHATSAPP_WEB_WS_URL;
+use whatsapp_rust::wacore::store::device::DevicePropsOverride;
+use whatsapp_rust::waproto::whatsapp::device_props::PlatformType;
 use whatsapp_rust::{Client, RawNodeLease, anyhow};
 use worker::Delay;
 
@@ -39,6 +43,8 @@ const LOGIN_MS: u64 = 60_000;
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(12);
 /// How long WhatsApp may take to confirm an unlink.
 const UNLINK_TIMEOUT: Duration = Duration::from_secs(10);
+/// WhatsApp tells that the number may start no new chats, or may again.
+const TIMELOCK_UPDATE: &str = "NotificationUserReachoutTimelockUpdate";
 /// One-time keys made at pairing. The official client makes 812, a second of everybody's CPU in one isolate;
 /// the server asks for more when they run low.
 const ONE_TIME_KEYS: usize = 100;
@@ -63,6 +69,10 @@ pub struct Connection {
     heard_at: Cell<u64>,
     ready: Cell<bool>,
     cut_at: Cell<Option<u64>>,
+    /// Whether the pairing code that is out is registered on it, or about to be.
+    pub has_code: Cell<bool>,
+    /// Whether all its QR codes were shown.
+    pub is_out_of_codes: Cell<bool>,
     cause: RefCell<Option<Cause>>,
     loss: RefCell<Option<Cause>>,
     acks: RefCell<HashMap<String, oneshot::Sender<Ack>>>,
@@ -71,7 +81,7 @@ pub struct Connection {
 
 impl Connection {
     /// Builds the client over the stored keys; nothing is sent yet.
-    pub async fn open(room: &Rc<Room>, epoch: u64) -> anyhow::Result<Rc<Self>> {
+    pub async fn open(room: &Rc<Room>, epoch: u64, version: Version) -> anyhow::Result<Rc<Self>> {
         clock::install();
         protocol_log::install();
         let keystore =
@@ -83,18 +93,19 @@ impl Connection {
             line: Rc::clone(&line),
             watch: Watch::new(room.state()),
         };
-        let mut builder = Client::builder()
+        let builder = Client::builder()
             .with_runtime(ObjectRuntime)
             .with_persistence_manager(persistence)
             .with_transport_factory(dialer)
             .with_http_client(FetchHttp)
             .with_skip_history_sync(true)
             .with_wanted_pre_key_count(ONE_TIME_KEYS)
-            .with_background_saver_interval(Duration::from_secs(1));
-        if let Some(version) = room.whatsapp_version() {
-            builder = builder.with_version_override(version);
-        }
+            .with_background_saver_interval(Duration::from_secs(1))
+            .with_version_override(version.parts());
         let client = builder.build().await?.into_client();
+        if client.persistence_manager().get_device_snapshot().pn.is_none() {
+            client.persistence_manager().process_command(DeviceCommand::SetDeviceProps(device_props())).await;
+        }
         client.enable_auto_reconnect.store(false, Ordering::Relaxed);
         let every_stanza = client.acquire_raw_node_forwarding();
         let connection = Rc::new(Self {
@@ -105,6 +116,8 @@ impl Connection {
             heard_at: Cell::new(clock::now()),
             ready: Cell::new(false),
             cut_at: Cell::new(None),
+            has_code: Cell::new(false),
+            is_out_of_codes: Cell::new(false),
             cause: RefCell::default(),
             loss: RefCell::default(),
             acks: RefCell::default(),
@@ -232,6 +245,11 @@ impl Connection {
     }
 }
 
+/// What the phone lists among its linked devices. The names are ones WhatsApp knows: it refuses pairing codes to others.
+fn device_props() -> DevicePropsOverride {
+    DevicePropsOverride::new().with_os("Linux").with_platform_type(PlatformType::CHROME)
+}
+
 /// The address of WhatsApp in production: fixed, so that no configuration can lead elsewhere (rule 8).
 pub fn production_address() -> String {
     WHATSAPP_WEB_WS_URL.replacen("wss://", "https://", 1)
@@ -266,9 +284,26 @@ fn hear(room: &Rc<Room>, connection: &Rc<Connection>, event: &Event) {
         }
         // Messages and receipts are heard to the last, also of a connection that is being closed: they are acked.
         // News of its state is nobody's any more.
-        Event::PairingQrCode(_) | Event::PairSuccess(_) | Event::Connected(_)
+        Event::PairingQrCode(_)
+        | Event::PairingCodeRefresh(_)
+        | Event::PairingCodeError(_)
+        | Event::PairingQrCodesExhausted(_)
+        | Event::PairPasskeyRequest(_)
+        | Event::PairPasskeyConfirmation(_)
+        | Event::PairPasskeyError(_)
+        | Event::PairSuccess(_)
+        | Event::Connected(_)
             if !room.is_current(connection) => {}
-        Event::PairingQrCode(qr) => room.qr_shown(&qr.code, qr.timeout),
+        Event::PairingQrCode(qr) => {
+            room.qr_shown(&qr.code, qr.timeout);
+            room.register_again(connection);
+        }
+        Event::PairingCodeRefresh(_) | Event::PairingCodeError(_) => room.pairing_code_refused(connection),
+        Event::PairPasskeyRequest(asked) => room.passkey_asked(&asked.request_options_json),
+        Event::PairPasskeyConfirmation(asked) => {
+            room.passkey_to_confirm(connection, &asked.code, asked.skip_handoff_ux);
+        }
+        Event::PairPasskeyError(failed) => room.passkey_failed(&failed.error),
         Event::PairSuccess(pair) => room.paired(connection, pair),
         Event::Connected(_) => {
             connection.ready.set(true);
@@ -288,7 +323,13 @@ fn hear(room: &Rc<Room>, connection: &Rc<Connection>, event: &Event) {
                 let _nobody_waits = waiter.send(Ack { error: ack.error.clone(), timestamp });
             }
         }
-        Event::PairingQrCodesExhausted(_) => connection.blame(Cause::QrExpired),
+        Event::PairingQrCodesExhausted(exhausted) => {
+            connection.is_out_of_codes.set(true);
+            // The library leaves the connection to a pairing code that is out; its end is the connection's.
+            if exhausted.disconnected {
+                connection.blame(Cause::QrExpired);
+            }
+        }
         Event::StreamReplaced(_) => connection.blame(Cause::Replaced),
         Event::LoggedOut(out) => connection.blame(match out.reason {
             ConnectFailureReason::AccountLocked | ConnectFailureReason::UnknownLogout => Cause::AccountLocked,
@@ -308,6 +349,15 @@ fn hear(room: &Rc<Room>, connection: &Rc<Connection>, event: &Event) {
             ConnectFailureReason::TempBanned => Cause::TemporaryBan { expires_at: None },
             _ => Cause::Refused(format!("{:?}", failure.reason)),
         }),
+        Event::MexNotification(told) if told.op_name == TIMELOCK_UPDATE => {
+            let timelock = told.payload.pointer("/data/xwa2_notify_account_reachout_timelock");
+            let field = |name: &str| timelock.and_then(|timelock| timelock.get(name));
+            let ends = field("time_enforcement_ends").and_then(serde_json::Value::as_str);
+            let ends = ends.and_then(|ends| ends.parse::<u64>().ok());
+            let is_active = field("is_active").and_then(serde_json::Value::as_bool) == Some(true);
+            let until = ends.filter(|_| is_active).map(|ends| ends.saturating_mul(1_000));
+            room.happen(Happening::ReachoutTimelock(until));
+        }
         // Less than any reason WhatsApp gave, in whatever order the two are heard.
         Event::Disconnected(lost) => {
             connection.loss.borrow_mut().get_or_insert(Cause::Network(lost.reason.to_string()));

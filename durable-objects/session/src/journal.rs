@@ -4,7 +4,9 @@
 //! the object; frames and answers that follow are held back until it is (Cloudflare, "output gate").
 
 use gateway_domain::event::Envelope;
-use gateway_domain::lifecycle::Lifecycle;
+use gateway_domain::lifecycle::{Lifecycle, Status};
+use gateway_domain::linking::PairingCode;
+use gateway_domain::timeline::{DAY_MS, Stretch};
 use gateway_sql::{Row, Sql, SqlError, Value};
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +14,10 @@ use crate::call::Settings;
 
 /// The most events the log keeps; older ones are trimmed.
 pub const MAX_EVENTS: u64 = 20_000;
+/// The most stretches the timeline keeps.
+pub const MAX_STRETCHES: u64 = 5_000;
+/// How long it keeps them: what the longest uptime needs, and as much again to look back at.
+pub const STRETCHES_KEPT_MS: u64 = 30 * DAY_MS;
 
 /// Intent and observed state of the session, stored whole.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +40,9 @@ pub struct Record {
     pub last_connected_at: Option<u64>,
     /// Grows with every change the directory should see.
     pub observed_seq: u64,
+    /// The pairing code that is out.
+    #[serde(default)]
+    pub pairing_code: Option<PairingCode>,
     /// Whether a delete has begun: whatever happens, it ends with an empty storage.
     #[serde(default)]
     pub deleting: bool,
@@ -53,6 +62,7 @@ impl Record {
             wa_lid: None,
             last_connected_at: None,
             observed_seq: 0,
+            pairing_code: None,
             deleting: false,
         }
     }
@@ -114,6 +124,89 @@ impl<S: Sql> Journal<S> {
             &[document.into()],
         )?;
         Ok(())
+    }
+
+    /// Adds a stretch to the timeline; the one before ends with it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn begin_stretch(&self, at: u64, lifecycle: &Lifecycle) -> Result<(), SqlError> {
+        let why = lifecycle.reason.as_ref();
+        self.0.query(
+            "INSERT INTO stretch (at, status, code, message, epoch) \
+             VALUES (MAX(?1, COALESCE((SELECT MAX(at) FROM stretch), 0)), ?2, ?3, ?4, ?5)",
+            &[
+                whole(at),
+                lifecycle.status.name().into(),
+                why.map_or(Value::Null, |why| why.code.as_str().into()),
+                why.map_or(Value::Null, |why| why.message.as_str().into()),
+                whole(lifecycle.epoch),
+            ],
+        )?;
+        Ok(())
+    }
+
+    /// The timeline before a stretch, the newest first; from the newest when none is named.
+    ///
+    /// # Errors
+    /// When the database fails or holds something else.
+    pub fn stretches(&self, before: Option<u64>, limit: u32) -> Result<Vec<Stretch>, SqlError> {
+        let rows = self.0.query(
+            "SELECT seq, at, status, code, message, epoch, \
+             (SELECT next.at FROM stretch next WHERE next.seq > stretch.seq ORDER BY next.seq LIMIT 1) \
+             FROM stretch WHERE seq < ?1 ORDER BY seq DESC LIMIT ?2",
+            &[whole(before.unwrap_or(u64::MAX)), whole(limit.into())],
+        )?;
+        let stretch = |row: &Row| {
+            let at = unsigned(row.integer(1)?);
+            let ended = row.optional_integer(6)?.map(unsigned);
+            Ok(Stretch {
+                seq: unsigned(row.integer(0)?),
+                at,
+                status: status(&row.text(2)?)?,
+                code: row.optional_text(3)?,
+                message: row.optional_text(4)?,
+                epoch: unsigned(row.integer(5)?),
+                duration_ms: ended.map(|ended| ended.saturating_sub(at)),
+            })
+        };
+        rows.iter().map(stretch).collect()
+    }
+
+    /// What the session did since a moment: the changes, in their order, and the one that held then.
+    ///
+    /// # Errors
+    /// When the database fails or holds something else.
+    pub fn changes_since(&self, since: u64) -> Result<Vec<(u64, Status)>, SqlError> {
+        let rows = self.0.query(
+            "SELECT at, status FROM stretch \
+             WHERE seq >= COALESCE((SELECT MAX(seq) FROM stretch WHERE at <= ?1), 0) ORDER BY seq",
+            &[whole(since)],
+        )?;
+        rows.iter().map(|row| Ok((unsigned(row.integer(0)?), status(&row.text(1)?)?))).collect()
+    }
+
+    /// Forgets stretches that are old or too many, never the newest.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn trim_timeline(&self, before: u64, keep: u64) -> Result<(), SqlError> {
+        self.0.query(
+            "DELETE FROM stretch WHERE seq < (SELECT MAX(seq) FROM stretch) AND \
+             (seq <= (SELECT MAX(seq) FROM stretch) - ?2 OR \
+             seq < (SELECT MAX(seq) FROM stretch WHERE at < ?1))",
+            &[whole(before), whole(keep)],
+        )?;
+        Ok(())
+    }
+
+    /// When a timer is due.
+    ///
+    /// # Errors
+    /// When the database fails or holds something else.
+    pub fn timer(&self, name: &str) -> Result<Option<u64>, SqlError> {
+        let rows = self.0.query("SELECT due FROM timer WHERE name = ?1", &[name.into()])?;
+        rows.first().map(|row| row.integer(0).map(unsigned)).transpose()
     }
 
     /// Sets a timer, replacing an earlier one of the same name.
@@ -297,6 +390,19 @@ impl<S: Sql> Journal<S> {
         Ok(())
     }
 
+    /// Whether there is a chat with them: they wrote, or took what was written.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn knows_chat(&self, chat: &str) -> Result<bool, SqlError> {
+        let rows = self.0.query(
+            "SELECT 1 FROM message WHERE chat = ?1 \
+             AND (from_me = 0 OR status IN ('sent', 'delivered', 'read', 'played')) LIMIT 1",
+            &[chat.into()],
+        )?;
+        Ok(!rows.is_empty())
+    }
+
     /// The message this number sent with this id.
     ///
     /// # Errors
@@ -333,6 +439,10 @@ fn envelope(record: &Record, row: &Row) -> Result<Envelope, SqlError> {
         payload: serde_json::from_str(&row.text(5)?)
             .map_err(|error| SqlError(format!("payload: {error}")))?,
     })
+}
+
+fn status(name: &str) -> Result<Status, SqlError> {
+    serde_json::from_value(name.into()).map_err(|error| SqlError(format!("status: {error}")))
 }
 
 fn whole(number: u64) -> Value {
@@ -427,6 +537,36 @@ mod tests {
     }
 
     #[test]
+    fn a_stretch_lasts_until_the_next_and_time_never_goes_back() {
+        let journal = journal();
+        let mut lifecycle = Lifecycle::default();
+        let mut begin = |at, status| {
+            lifecycle.status = status;
+            journal.begin_stretch(at, &lifecycle).unwrap();
+        };
+        begin(1_000, Status::Starting);
+        begin(3_000, Status::Working);
+        begin(2_500, Status::Starting);
+        begin(9_000, Status::Working);
+        let page = |before, limit| {
+            let stretches = journal.stretches(before, limit).unwrap();
+            stretches.iter().map(|one| (one.seq, one.at, one.duration_ms)).collect::<Vec<_>>()
+        };
+        assert_eq!(page(None, 2), [(4, 9_000, None), (3, 3_000, Some(6_000))]);
+        assert_eq!(page(Some(3), 9), [(2, 3_000, Some(0)), (1, 1_000, Some(2_000))]);
+        assert_eq!(
+            journal.changes_since(4_000).unwrap(),
+            [(3_000, Status::Starting), (9_000, Status::Working)]
+        );
+        assert_eq!(journal.changes_since(0).unwrap().len(), 4);
+        journal.trim_timeline(4_000, 100).unwrap();
+        assert_eq!(page(None, 9).len(), 2);
+        journal.trim_timeline(0, 1).unwrap();
+        journal.trim_timeline(99_000, 0).unwrap();
+        assert_eq!(page(None, 9), [(4, 9_000, None)]);
+    }
+
+    #[test]
     fn timers_are_due_in_their_order() {
         let journal = journal();
         assert_eq!(journal.next_due(), Ok(None));
@@ -455,9 +595,9 @@ mod tests {
                 "organization": "org", "session": "session",
                 "settings": {"auto_read": false, "presence_typing": false},
                 "lifecycle": {"status": "stopped", "reason": null, "paired": false, "epoch": 0, "attempt": 0,
-                              "replaced_before": false, "connected_at": null},
+                              "replaced_before": false, "connected_at": null, "timelock_until": null},
                 "phone_number": null, "wa_jid": null, "wa_lid": null, "last_connected_at": null, "observed_seq": 0,
-                "deleting": false
+                "pairing_code": null, "deleting": false
             })
         );
     }

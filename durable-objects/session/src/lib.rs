@@ -27,6 +27,8 @@ mod guard;
 #[cfg(target_arch = "wasm32")]
 mod http_client;
 #[cfg(target_arch = "wasm32")]
+mod linking;
+#[cfg(target_arch = "wasm32")]
 mod news;
 #[cfg(target_arch = "wasm32")]
 mod object;
@@ -34,6 +36,8 @@ mod object;
 mod projection;
 #[cfg(target_arch = "wasm32")]
 mod protocol_log;
+#[cfg(target_arch = "wasm32")]
+mod reach;
 #[cfg(target_arch = "wasm32")]
 mod room;
 #[cfg(target_arch = "wasm32")]
@@ -44,6 +48,10 @@ mod sending;
 mod stream;
 #[cfg(target_arch = "wasm32")]
 mod transport;
+#[cfg(all(target_arch = "wasm32", feature = "simulator"))]
+mod vanish;
+#[cfg(target_arch = "wasm32")]
+pub mod whatsapp_version;
 
 #[cfg(target_arch = "wasm32")]
 pub use guard::install as install_panic_guard;

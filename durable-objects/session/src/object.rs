@@ -14,6 +14,7 @@ use std::time::Duration;
 use futures::future::{Either, select};
 use gateway_domain::error::ApiError;
 use gateway_domain::lifecycle::{Cause, Happening, Status};
+use gateway_domain::timeline::{DAY_MS, Timeline, Uptimes, uptime};
 use serde::Serialize;
 use worker::{
     Delay, DurableObject, Env, Headers, Request, Response, Result, State, WebSocket,
@@ -22,7 +23,7 @@ use worker::{
 
 use crate::call::{Call, EventPage, Request as SessionRequest, Snapshot};
 use crate::room::{Room, failed};
-use crate::{clock, sending, stream};
+use crate::{clock, linking, sending, stream};
 
 /// How long `:logout` waits for a connection to say it on.
 const LOGOUT_CONNECT_MS: u64 = 20_000;
@@ -124,6 +125,10 @@ async fn answer(room: &Rc<Room>, call: Call) -> core::result::Result<Response, A
             reply(&())
         }
         Call::Observe => reply(&room.snapshot()?),
+        Call::Report => {
+            crate::projection::start(room);
+            reply(&room.snapshot()?)
+        }
         Call::Qr => {
             if room.snapshot()?.paired {
                 return Err(ApiError::validation("session", "The session is already paired."));
@@ -137,6 +142,10 @@ async fn answer(room: &Rc<Room>, call: Call) -> core::result::Result<Response, A
             }
             Err(ApiError::not_found())
         }
+        Call::PairingCode { phone } => reply(&linking::pairing_code(room, &phone).await?.shown()),
+        Call::Passkey => reply(&linking::passkey(room)?),
+        Call::AnswerPasskey(given) => reply(&linking::answer_passkey(room, given).await?),
+        Call::Timeline { before, limit } => reply(&timeline(room, before, limit)?),
         Call::Send(text) => reply(&sending::send(room, text).await?),
         Call::Events { after, limit, wait, types } => reply(&page(room, after, limit, wait, &types).await?),
         Call::Stream { after, types } => {
@@ -151,6 +160,11 @@ async fn answer(room: &Rc<Room>, call: Call) -> core::result::Result<Response, A
         #[cfg(feature = "simulator")]
         #[allow(clippy::panic, reason = "the tests ask for it; simulator build only")]
         Call::Panic => panic!("asked for by a test"),
+        #[cfg(feature = "simulator")]
+        Call::Vanish => {
+            crate::vanish::vanish(room.state());
+            reply(&())
+        }
         #[cfg(feature = "simulator")]
         Call::Crash(point) => {
             room.crash_point.set(Some(point));
@@ -220,6 +234,21 @@ fn unconfirmed(reason: &str, status: Status) -> ApiError {
         "WhatsApp did not confirm the unlink: {reason}. The pairing is kept; try again."
     ))
     .with("status", status.name())
+}
+
+fn timeline(room: &Rc<Room>, before: Option<u64>, limit: u32) -> core::result::Result<Timeline, ApiError> {
+    let read = |error| failed("the timeline can't be read", &error);
+    let now = clock::now();
+    let mut data = room.journal.stretches(before, limit + 1).map_err(read)?;
+    let more = data.len() > limit as usize;
+    data.truncate(limit as usize);
+    let changes = room.journal.changes_since(now.saturating_sub(7 * DAY_MS)).map_err(read)?;
+    let over = |span: u64| uptime(&changes, now.saturating_sub(span), now);
+    Ok(Timeline {
+        next_cursor: data.last().filter(|_| more).map(|stretch| stretch.seq.to_string()),
+        data,
+        uptime: Uptimes { last24_hours: over(DAY_MS), last7_days: over(7 * DAY_MS) },
+    })
 }
 
 async fn page(

@@ -16,6 +16,10 @@ use crate::room::Room;
 /// How long after a failed write the next is tried.
 const RETRY_MS: u64 = 5_000;
 
+/// While the session is live the directory hears of it at least this often, also when nothing changes: the cron takes
+/// longer silence for an object that is gone (docs/decisions/sweep.md).
+pub const HEARTBEAT_MS: u64 = 600_000;
+
 /// How long the directory may take; nothing of the socket waits for it.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -39,6 +43,9 @@ async fn project(room: &Rc<Room>) {
         Either::Left((written, _)) => written,
         Either::Right(_) => Err(worker::Error::RustError("no answer in time".to_owned())),
     };
+    if written.is_ok() {
+        room.projected_at.set(clock::now());
+    }
     let newest = room.record().map(|record| record.observed_seq);
     let settled = match (&written, newest) {
         (Ok(()), Ok(newest)) if newest == seq => room.journal.clear_timer(timer::PROJECTION),
@@ -59,10 +66,12 @@ async fn write(room: &Room, record: Record) -> worker::Result<()> {
     let number = |number: u64| JsValue::from_f64(number as f64);
     let text = |text: Option<String>| text.map_or(JsValue::NULL, |text| JsValue::from_str(&text));
     let reason = record.lifecycle.reason.as_ref().and_then(|reason| serde_json::to_string(reason).ok());
+    #[allow(clippy::disallowed_methods, reason = "an object writes its own row, with its organization")]
     let statement = room.env.d1("DB")?.prepare(
         "UPDATE session SET status = ?1, status_reason = ?2, epoch = ?3, phone_number = ?4, wa_jid = ?5, \
-         wa_lid = ?6, last_connected_at = ?7, updated_at = MAX(updated_at, ?8), observed_seq = ?9 \
-         WHERE id = ?10 AND organization_id = ?11 AND observed_seq < ?9",
+         wa_lid = ?6, last_connected_at = ?7, updated_at = MAX(updated_at, ?8), observed_seq = ?9, \
+         observed_at = MAX(observed_at, ?10) \
+         WHERE id = ?11 AND organization_id = ?12 AND observed_seq <= ?9",
     );
     let bound = statement.bind(&[
         record.lifecycle.status.name().into(),
@@ -74,6 +83,7 @@ async fn write(room: &Room, record: Record) -> worker::Result<()> {
         record.last_connected_at.map_or(JsValue::NULL, number),
         number(clock::now()),
         number(record.observed_seq),
+        number(clock::now()),
         record.session.as_str().into(),
         record.organization.as_str().into(),
     ])?;

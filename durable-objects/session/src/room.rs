@@ -11,6 +11,7 @@ use gateway_domain::error::ApiError;
 use gateway_domain::event::SessionStatusPayload;
 use gateway_domain::jid::phone_number;
 use gateway_domain::lifecycle::{Cause, Effect, Happening, Status};
+use gateway_domain::linking::PasskeyChallenge;
 use gateway_domain::session::Qr;
 use gateway_sql::SqlError;
 use gateway_sql::workerd::WorkerdSql;
@@ -19,11 +20,11 @@ use worker::{Env, State};
 
 use crate::alarm::{TICK_MS, timer};
 use crate::call::{Request, Snapshot};
-use crate::clock;
 use crate::connection::Connection;
 use crate::fence::{Fence, FencedSql};
 use crate::journal::{Journal, Record};
 use crate::keystore::Keystore;
+use crate::{clock, reach, whatsapp_version};
 
 /// The socket's side of the session.
 pub(crate) enum Link {
@@ -46,7 +47,14 @@ pub struct Room {
     /// The connection that is being closed, if the next must wait for it.
     closing: RefCell<Option<Rc<Connection>>>,
     pub(crate) is_projecting: Cell<bool>,
+    /// When the directory last took in what is observed, as far as this instance knows.
+    pub(crate) projected_at: Cell<u64>,
     pub(crate) qr: RefCell<Option<Qr>>,
+    pub(crate) passkey: RefCell<Option<PasskeyChallenge>>,
+    /// Whether WhatsApp was out of reach when it was last looked for.
+    pub(crate) is_unreachable: Cell<bool>,
+    /// When the object that was here before was last known to live; taken by the first change after it.
+    last_alive: Cell<Option<u64>>,
     pub(crate) wake: Wake,
     pub(crate) armed: Cell<Option<u64>>,
     pub(crate) erased: Cell<bool>,
@@ -61,11 +69,14 @@ impl Room {
     /// When the database fails or was written by a newer gateway.
     pub fn open(state: State, env: Env) -> Result<Self, (State, SqlError)> {
         let sql = WorkerdSql::new(state.storage().sql());
-        let opened = Journal::open(sql.clone()).and_then(|journal| Ok((journal.record()?, journal)));
-        let (record, journal) = match opened {
+        let opened = Journal::open(sql.clone())
+            .and_then(|journal| Ok((journal.record()?, journal.timer(timer::TICK)?, journal)));
+        let (record, tick, journal) = match opened {
             Ok(opened) => opened,
             Err(error) => return Err((state, error)),
         };
+        // Each tick sets the next: so far ahead it was when the object last lived.
+        let last_alive = tick.map(|due| due.saturating_sub(TICK_MS));
         let erased = record.as_ref().is_some_and(|record| record.deleting);
         Ok(Self {
             state,
@@ -77,7 +88,11 @@ impl Room {
             link: RefCell::new(Link::Down),
             closing: RefCell::default(),
             is_projecting: Cell::new(false),
+            projected_at: Cell::new(0),
             qr: RefCell::default(),
+            passkey: RefCell::default(),
+            is_unreachable: Cell::new(false),
+            last_alive: Cell::new(last_alive),
             wake: Wake::new(),
             armed: Cell::new(None),
             erased: Cell::new(erased),
@@ -111,23 +126,6 @@ impl Room {
             .unwrap_or_else(|_| crate::connection::production_address())
             .replacen("wss://", "https://", 1)
             .replacen("ws://", "http://", 1)
-    }
-
-    /// The protocol version to claim; `None` asks WhatsApp's web page for the newest.
-    pub fn whatsapp_version(&self) -> Option<(u32, u32, u32)> {
-        let configured = self.env.var("WHATSAPP_VERSION").ok().map(|version| version.to_string());
-        #[cfg(feature = "simulator")]
-        let configured = configured.or_else(|| Some("2.3000.1042742319".to_owned()));
-        let configured = configured?;
-        let mut parts = configured.split('.').map(str::parse::<u32>);
-        if let (Some(Ok(primary)), Some(Ok(secondary)), Some(Ok(tertiary)), None) =
-            (parts.next(), parts.next(), parts.next(), parts.next())
-        {
-            Some((primary, secondary, tertiary))
-        } else {
-            worker::console_error!("WHATSAPP_VERSION is not of the form 2.3000.1042742319; it is ignored");
-            None
-        }
     }
 
     /// Takes in whose session a call is for, and the owner's settings.
@@ -229,6 +227,9 @@ impl Room {
                 (record.phone_number, record.wa_jid, record.wa_lid) = (None, None, None);
             }
             touch(record);
+            if record.lifecycle.paired || !record.lifecycle.status.is_live() {
+                record.pairing_code = None;
+            }
             if let Err(error) = self.write(&before, record, &effects, told, now) {
                 worker::console_error!("the record could not be written: {error}");
             }
@@ -237,6 +238,7 @@ impl Room {
         self.wake.notify(usize::MAX);
         if self.status() != Status::ScanQrCode {
             self.qr.take();
+            self.passkey.take();
         }
         for effect in effects {
             match effect {
@@ -264,6 +266,14 @@ impl Room {
         if record.lifecycle.status != before.lifecycle.status {
             let payload = json(&SessionStatusPayload { status: record.lifecycle.status });
             self.journal.append(&clock::event_id(), "session.status", epoch, now, &payload)?;
+        }
+        if told_apart(record) != told_apart(before) {
+            // A restart is told when it has been noticed; the session had gone before.
+            let at = self.last_alive.take().unwrap_or(now).min(now);
+            self.journal.begin_stretch(at, &record.lifecycle)?;
+        }
+        if record.pairing_code.is_none() && before.pairing_code.is_some() {
+            self.journal.clear_timer(timer::PAIRING_CODE)?;
         }
         for effect in effects {
             match effect {
@@ -306,15 +316,26 @@ impl Room {
             if !room.is_opening(epoch) {
                 return;
             }
+            let version =
+                whatsapp_version::to_claim(&room.env, room.state(), || room.is_opening(epoch)).await;
+            if !room.is_opening(epoch) {
+                return;
+            }
             room.fence.raise();
-            let cause = match Connection::open(&room, epoch).await {
+            let opened = match version {
+                Ok(version) => {
+                    Connection::open(&room, epoch, version).await.map_err(|error| error.to_string())
+                }
+                Err(error) => Err(error),
+            };
+            let cause = match opened {
                 Ok(connection) if room.is_opening(epoch) => {
                     room.link.replace(Link::Up(Rc::clone(&connection)));
                     room.reconcile(&connection);
                     connection.run().await
                 }
                 Ok(_) => return,
-                Err(error) => Cause::Network(error.to_string()),
+                Err(error) => Cause::Network(error),
             };
             room.ended(epoch, cause);
         });
@@ -354,6 +375,8 @@ impl Room {
         }
         self.link.replace(Link::Down);
         self.happen(Happening::Ended(cause));
+        // Whether WhatsApp was out of reach when the attempt failed is best asked now.
+        reach::look(self);
     }
 
     fn hang_up(&self) {
@@ -412,6 +435,12 @@ impl Room {
         self.record.take();
         Ok(())
     }
+}
+
+/// What makes a new stretch of the timeline.
+fn told_apart(record: &Record) -> (Status, Option<&str>, u64) {
+    let lifecycle = &record.lifecycle;
+    (lifecycle.status, lifecycle.reason.as_ref().map(|why| why.code.as_str()), lifecycle.epoch)
 }
 
 /// A failure of ours: the cause goes to the log, the caller gets `internal`.

@@ -4,7 +4,8 @@ use gateway_sql::{Sql, SqlError};
 
 /// One entry a version; every statement can be repeated, because a Durable Object has no SQL transactions and a
 /// crash may fall between two of them. The version row is written last.
-const MIGRATIONS: &[&[&str]] = &[&[
+const MIGRATIONS: &[&[&str]] = &[
+    &[
     // Intent and observed state, whole: one row.
     "CREATE TABLE IF NOT EXISTS record (id INTEGER PRIMARY KEY CHECK (id = 1), document TEXT NOT NULL)",
     // One alarm, many timers.
@@ -19,7 +20,12 @@ const MIGRATIONS: &[&[&str]] = &[&[
        chat TEXT NOT NULL, sender TEXT NOT NULL, id TEXT NOT NULL, from_me INTEGER NOT NULL, type TEXT NOT NULL,
        body TEXT, status TEXT, timestamp INTEGER NOT NULL, PRIMARY KEY (chat, sender, id)) WITHOUT ROWID",
     "CREATE INDEX IF NOT EXISTS message_by_id ON message (id)",
-]];
+],
+    // Every change of status or reason: the timeline. The newest row is what holds now.
+    &["CREATE TABLE IF NOT EXISTS stretch (
+       seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, status TEXT NOT NULL, code TEXT, message TEXT,
+       epoch INTEGER NOT NULL)"],
+];
 
 /// Creates or migrates the tables.
 ///

@@ -6,11 +6,11 @@ use std::time::Duration;
 use futures::future::{Either, select};
 use gateway_domain::error::{ApiError, ErrorCode};
 use gateway_domain::event::{MediaMeta, MessagePayload};
-use gateway_domain::lifecycle::Status;
+use gateway_domain::lifecycle::{Happening, Status};
 use gateway_domain::message::{SendResult, Text};
 use whatsapp_rust::types::message::MessageInfo;
 use whatsapp_rust::waproto::whatsapp::Message;
-use whatsapp_rust::{IqError, Jid, SendError, SendOptions};
+use whatsapp_rust::{IqError, Jid, SendError, SendOptions, Server};
 use worker::Delay;
 
 use crate::clock;
@@ -21,6 +21,9 @@ use crate::room::{Room, failed};
 /// How long a caller waits for WhatsApp's answer.
 const ACK_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// How long WhatsApp may take to say until when a number is held back.
+const TIMELOCK_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Sends a text.
 ///
 /// # Errors
@@ -30,6 +33,12 @@ pub async fn send(room: &Rc<Room>, text: Text) -> Result<SendResult, ApiError> {
     let connection = room.connection().ok_or_else(|| cannot_send(room.status()))?;
     let record = room.record()?;
     let to: Jid = text.to.parse().map_err(|_| ApiError::validation("to", "Not a JID."))?;
+    if let Some(until) = record.lifecycle.timelock_until(clock::now())
+        && to.server != Server::Group
+        && !room.journal.knows_chat(&text.to).map_err(|error| failed("the chats can't be read", &error))?
+    {
+        return Err(timelocked(until));
+    }
     let id = clock::message_id();
     let row = MessageRow {
         chat: text.to.clone(),
@@ -73,6 +82,10 @@ pub async fn send(room: &Rc<Room>, text: Text) -> Result<SendResult, ApiError> {
                 timestamp: Some(ack.timestamp),
                 wa_message_id: Some(id),
             }),
+            Some(code) if code == "463" => {
+                let until = learn_timelock(room, &connection).await;
+                Err(until.map_or_else(|| refused(&code), timelocked).with("waMessageId", id))
+            }
             Some(code) => Err(refused(&code).with("waMessageId", id)),
         },
         Err(Unsent::Perhaps(reason)) => {
@@ -84,6 +97,29 @@ pub async fn send(room: &Rc<Room>, text: Text) -> Result<SendResult, ApiError> {
             Err(error)
         }
     }
+}
+
+/// WhatsApp refused to let a chat begin (463). It says so also of a single message that lacks a token; whether the whole
+/// number is held back, and until when, it tells when asked.
+async fn learn_timelock(room: &Rc<Room>, connection: &Rc<Connection>) -> Option<u64> {
+    let mex = connection.client.mex();
+    let asked = mex.fetch_reachout_timelock();
+    let Either::Left((Ok(timelock), _)) = select(std::pin::pin!(asked), Delay::from(TIMELOCK_TIMEOUT)).await
+    else {
+        return None;
+    };
+    let ends = timelock.time_enforcement_ends.as_deref().and_then(|ends| ends.parse::<u64>().ok());
+    let until = ends.filter(|_| timelock.is_active == Some(true)).map(|ends| ends.saturating_mul(1_000));
+    room.happen(Happening::ReachoutTimelock(until));
+    until
+}
+
+fn timelocked(until: u64) -> ApiError {
+    let left = until.saturating_sub(clock::now()).div_ceil(1_000).max(1);
+    ApiError::new(ErrorCode::RateLimited, "WhatsApp lets this number start no new chats for now (463).")
+        .with("retryAfterSeconds", left)
+        .with("expiresAt", until)
+        .with("whatsappCode", "463")
 }
 
 /// Why a message was not acknowledged.

@@ -13,6 +13,7 @@ use axum::extract::{FromRequestParts, Path};
 use axum::response::Response;
 use gateway_domain::access::Capability;
 use gateway_domain::api_key::{self, ApiKey, ApiKeyWithSecret};
+use gateway_domain::audit::MAX_KEY_ID_BYTES;
 use gateway_domain::error::ApiError;
 use http::StatusCode;
 use http::request::Parts;
@@ -21,9 +22,6 @@ use super::sessions::json;
 use crate::auth::Principal;
 use crate::directory::{Directory, Flag, KeyRow, Moment};
 use crate::error::{Refusal, internal};
-
-/// No id is longer; a frontend's are of its own making.
-const MAX_ID_BYTES: usize = 128;
 
 /// The `{id}` of a path. What can't be one names nothing: 404.
 pub struct KeyId(pub String);
@@ -35,7 +33,7 @@ impl<S: Send + Sync> FromRequestParts<S> for KeyId {
         let Path(mut named) = Path::<HashMap<String, String>>::from_request_parts(parts, state)
             .await
             .map_err(|_| ApiError::not_found())?;
-        let id = named.remove("id").filter(|id| id.len() <= MAX_ID_BYTES && !id.contains('\0'));
+        let id = named.remove("id").filter(|id| id.len() <= MAX_KEY_ID_BYTES && !id.contains('\0'));
         Ok(Self(id.ok_or_else(ApiError::not_found)?))
     }
 }
@@ -56,7 +54,7 @@ fn permit(principal: &Principal, capabilities: &[Capability]) -> Result<(), Refu
 /// Why a key that was there a moment ago was not changed: it is gone, or no longer what was seen.
 async fn not_as_seen(directory: &Directory, id: &str) -> Refusal {
     match find(directory, id).await {
-        Ok(_) => ApiError::conflict("Somebody else changed the key's permissions meanwhile.").into(),
+        Ok(_) => ApiError::conflict("Somebody else changed the key meanwhile.").into(),
         Err(refusal) => refusal,
     }
 }

@@ -15,7 +15,8 @@ use crate::error::Refusal;
 use crate::request::OptionalJson;
 
 /// Gives a key another secret, `key`, which is never shown again. The one it replaces works on for
-/// `overlapSeconds`; one that was replaced before stops at once. The caller must have all that the key may do.
+/// `overlapSeconds`. While one that was replaced before still works, that is a conflict, for it may be the one in use:
+/// `details.previousExpiresAt` says until when; `endPrevious` ends it. The caller must have all that the key may do.
 #[utoipa::path(post, path = "/api/v1/api-keys/{id}/!rotate", operation_id = "rotateApiKey", tag = "API keys",
     params(("id" = String, Path, description = "The key's id.")),
     request_body = Option<RotateApiKeyInputBody>,
@@ -33,6 +34,10 @@ pub async fn rotate(
     let directory = Directory::of(&env, &principal.organization)?;
     let seen = find(&directory, &id).await?;
     permit(&principal, &seen.capabilities())?;
+    if let Some(until) = seen.previous_expires_at.filter(|until| !until.is_past() && !body.end_previous) {
+        let error = ApiError::conflict("The secret before the last rotation still works.");
+        return Err(error.with("previousExpiresAt", until.milliseconds()).into());
+    }
     let secret = mint()?;
     let overlap = u64::from(body.overlap_seconds) * 1_000;
     let rotation =

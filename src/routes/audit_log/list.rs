@@ -17,7 +17,8 @@ use crate::routes::sessions::list::Page;
 
 /// Lists who did what in the organization, the newest first: every operation that manages something, whether it was
 /// allowed and worked or not, and everything somebody who runs the platform did with the organization's things.
-/// Entries are never changed, and kept for a year at least.
+/// Entries are never changed, and kept for a year at least. A super_admin who acts for no organization reads the
+/// platform's own log: what was done across organizations.
 #[utoipa::path(get, path = "/api/v1/audit-log", operation_id = "listAuditLog", tag = "Audit",
     params(("limit" = Option<u32>, Query, description = "1 to 200; 50 when absent."),
            ("cursor" = Option<String>, Query, description = "The previous page's nextCursor.")),

@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::response::Response;
 use futures::future::{Either, select};
 use futures::stream::{StreamExt, unfold};
-use gateway_domain::error::{ApiError, ErrorCode};
+use gateway_domain::error::ApiError;
 use gateway_domain::event::{Envelope, position, types};
 use gateway_domain::page::{self, List};
 use gateway_session::call::{Call, EventPage};
@@ -15,7 +15,7 @@ use http::{HeaderMap, StatusCode, header};
 use worker::send::SendFuture;
 use worker::{Delay, Env};
 
-use crate::auth::{Allowed, admit};
+use crate::auth::{Allowed, Failure, admit};
 use crate::configuration::now;
 use crate::error::Refusal;
 use crate::request::{Query, SessionId};
@@ -129,9 +129,7 @@ impl Watched {
                 principal.organization == self.caller.principal.organization
                     && admit(self.caller.access, &principal).is_ok()
             }
-            Either::Left((Err(Refusal(error)), _)) => {
-                !matches!(error.error.code, ErrorCode::Unauthorized | ErrorCode::Forbidden)
-            }
+            Either::Left((Err(failure), _)) => matches!(failure, Failure::Unanswered(_)),
             Either::Right(_) => true,
         }
     }

@@ -24,7 +24,10 @@ pub async fn delete(
     Allowed { principal, .. }: Allowed,
     SessionId(id): SessionId,
 ) -> Result<StatusCode, Refusal> {
+    let directory = Directory::of(&env, &principal.organization)?;
     let row = find(&env, &principal, &id).await?;
+    // What is cut off from here on the cron finishes.
+    directory.want_deleted(&id).await?;
     // The object first: if that fails the row is still there and the caller can try again.
     if !row.was_never_started() {
         match SessionObject::of(&env, &row).call::<()>(Call::Delete).await {
@@ -34,7 +37,7 @@ pub async fn delete(
             Err(refusal) => return Err(refusal),
         }
     }
-    if Directory::of(&env, &principal.organization)?.delete_session(&id).await? {
+    if directory.delete_session(&id).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(ApiError::not_found().into())

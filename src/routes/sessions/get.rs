@@ -1,7 +1,7 @@
 //! `GET /api/v1/sessions/{session}`
 
 use axum::extract::State;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use gateway_domain::error::ApiError;
 use gateway_domain::session::WASession;
 use http::StatusCode;
@@ -25,9 +25,11 @@ pub async fn get(
     SessionId(id): SessionId,
 ) -> Result<Response, Refusal> {
     let row = find_to_read(&env, &principal, &id).await?;
-    let observed = observe(&env, &row).await?;
-    let about = About { organization: Some(row.organization_id.clone()), ..About::default() };
-    let mut response = json(StatusCode::OK, &present(&env, row, observed))?;
-    response.extensions_mut().insert(about);
-    Ok(response)
+    let about = About::seen(&row);
+    let answer = async {
+        let observed = observe(&env, &row).await?;
+        json(StatusCode::OK, &present(&env, row, observed))
+    };
+    // Also when it can't be shown: who reached for it is to be known.
+    Ok(about.on(answer.await.into_response()))
 }

@@ -3,13 +3,17 @@
 pub mod create;
 pub mod delete;
 pub mod get;
+pub mod get_passkey;
 pub mod list;
 pub mod logout;
 pub mod me;
+pub mod pairing_code;
 pub mod qr;
 pub mod restart;
 pub mod start;
 pub mod stop;
+pub mod submit_passkey;
+pub mod timeline;
 pub mod update;
 
 use axum::response::{IntoResponse, Response};
@@ -56,7 +60,9 @@ async fn command(
     connected: bool,
     call: Call,
 ) -> Result<Response, Refusal> {
-    let row = Directory::of(env, &principal.organization)?.set_desired(id, connected).await?;
+    // An unlink WhatsApp did not confirm is the caller's to repeat, not the cron's.
+    let is_owed = !matches!(call, Call::Logout);
+    let row = Directory::of(env, &principal.organization)?.set_desired(id, connected, is_owed).await?;
     let row = row.ok_or_else(ApiError::not_found)?;
     let snapshot = SessionObject::of(env, &row).call(call).await?;
     json(StatusCode::OK, &present(env, row, Some(snapshot)))

@@ -3,14 +3,16 @@
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use gateway_domain::error::ApiError;
+use gateway_domain::lifecycle::Status;
 use gateway_domain::session::Qr;
 use gateway_session::call::Call;
 use http::{HeaderMap, StatusCode, header};
 use worker::Env;
 
 use super::{find, json};
+use crate::audit::About;
 use crate::auth::Allowed;
-use crate::directory::Directory;
+use crate::directory::{Directory, SessionRow};
 use crate::error::{Refusal, internal};
 use crate::qr_picture;
 use crate::request::SessionId;
@@ -33,9 +35,9 @@ pub async fn qr(
     let row = find(&env, &principal, &id).await?;
     let qr: Qr = match SessionObject::of(&env, &row).call(Call::Qr).await {
         // No code yet: pairing starts, so a connection is what the owner wants.
-        Err(Refusal(error)) if error == ApiError::not_found() && !row.wants_connection() => {
-            Directory::of(&env, &principal.organization)?.set_desired(&id, true).await?;
-            return Err(Refusal(error));
+        Err(Refusal(error)) if error == ApiError::not_found() && starts_pairing(&row) => {
+            let noted = Directory::of(&env, &principal.organization)?.set_desired(&id, true, false).await;
+            return Ok(About::begun().on(noted.err().unwrap_or(Refusal(error)).into()));
         }
         answered => answered?,
     };
@@ -52,4 +54,9 @@ pub async fn qr(
         return Ok(picture("image/png", png));
     }
     json(StatusCode::OK, &qr)
+}
+
+/// Whether asking for a code is what begins the pairing.
+fn starts_pairing(row: &SessionRow) -> bool {
+    !row.wants_connection() || row.status == Status::LoggedOut
 }

@@ -2,22 +2,23 @@
 //! to it. Everything an account changes about itself is behind locks of its own; there is no lock over all accounts
 //! but the directory's, which is only ever held to look one up.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use tokio::sync::mpsc::UnboundedSender;
-use wacore_binary::{Jid, Node};
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+use wacore_binary::Jid;
 
+use crate::accepted::Accepted;
 use crate::appstate::AppState;
 use crate::mailbox::Mailbox;
 use crate::noise::Pattern;
 use crate::phone::Phone;
 use crate::phone::inbox::{Inbox, Received, ReceivedReceipt};
+use crate::phone::mail::PhoneMail;
 use crate::prekeys::Published;
-
-/// How many message ids an account remembers, to drop a stanza that comes twice.
-const REMEMBERED_IDS: usize = 20_000;
+use crate::store::{Kind, Rows, Shelf};
 
 /// One account.
 pub struct Account {
@@ -30,10 +31,14 @@ pub struct Account {
     /// What the phone has published, apart from the phone so that a stranger's key fetch never waits for it.
     pub phone_keys: Mutex<Published>,
     /// Stanzas on their way to the phone; a task of its own takes them in order.
-    pub phone_mail: UnboundedSender<Node>,
+    pub phone_mail: PhoneMail,
     pub received: Inbox<Received>,
     pub receipts: Inbox<ReceivedReceipt>,
     pub app_state: Mutex<AppState>,
+    /// Its owner wants to be asked for the passkey before a companion is linked.
+    pub passkey_required: AtomicBool,
+    /// The numbers of people a message has gone to or come from.
+    pub acquaintances: Mutex<HashSet<String>>,
     devices: RwLock<BTreeMap<u16, Arc<Device>>>,
     accepted: Mutex<Accepted>,
     /// Accounts that asked for this one's device list and are told when it changes.
@@ -41,37 +46,72 @@ pub struct Account {
     /// The companions' key indexes as the phone signed them last, and when.
     key_indexes: Mutex<(u64, Vec<u8>)>,
     stanza_ids: AtomicU64,
+    /// Its rows on disk.
+    pub shelf: Shelf,
 }
 
-/// What an account starts with.
+/// What an account starts with, or went on with after a restart.
 pub struct Birth {
+    pub record: AccountRecord,
+    pub phone: Phone,
+    pub phone_keys: Published,
+    pub phone_mail: PhoneMail,
+    pub received: Inbox<Received>,
+    pub receipts: Inbox<ReceivedReceipt>,
+    pub app_state: AppState,
+    pub accepted: Accepted,
+    pub watchers: HashSet<String>,
+    pub acquaintances: HashSet<String>,
+    /// Above all ids this account has used in earlier lives of the process.
+    pub first_stanza_id: u64,
+    pub shelf: Shelf,
+}
+
+/// What an account is, apart from its phone and its devices, as it is kept. Whatever else is one value per account
+/// (a passkey, a setting) belongs here, with `#[serde(default)]` so that older states can be read.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct AccountRecord {
     pub number: String,
     pub lid: String,
     pub push_name: String,
-    pub phone: Phone,
-    pub phone_keys: Published,
-    pub phone_mail: UnboundedSender<Node>,
-    pub app_state: AppState,
+    pub key_indexes: (u64, Vec<u8>),
+    #[serde(default)]
+    pub passkey_required: bool,
 }
 
 impl Account {
     pub fn new(birth: Birth) -> Self {
         Self {
-            number: birth.number,
-            lid: birth.lid,
-            push_name: birth.push_name,
+            number: birth.record.number,
+            lid: birth.record.lid,
+            push_name: birth.record.push_name,
             phone: tokio::sync::Mutex::new(birth.phone),
             phone_keys: Mutex::new(birth.phone_keys),
             phone_mail: birth.phone_mail,
-            received: Inbox::default(),
-            receipts: Inbox::default(),
+            received: birth.received,
+            receipts: birth.receipts,
             app_state: Mutex::new(birth.app_state),
+            passkey_required: AtomicBool::new(birth.record.passkey_required),
+            acquaintances: Mutex::new(birth.acquaintances),
             devices: RwLock::default(),
-            accepted: Mutex::default(),
-            watchers: Mutex::default(),
-            key_indexes: Mutex::default(),
-            stanza_ids: AtomicU64::new(1),
+            accepted: Mutex::new(birth.accepted),
+            watchers: Mutex::new(birth.watchers),
+            key_indexes: Mutex::new(birth.record.key_indexes),
+            stanza_ids: AtomicU64::new(birth.first_stanza_id),
+            shelf: birth.shelf,
         }
+    }
+
+    /// Writes down what the account is.
+    pub fn keep(&self) {
+        let record = AccountRecord {
+            number: self.number.clone(),
+            lid: self.lid.clone(),
+            push_name: self.push_name.clone(),
+            key_indexes: self.key_index_list(),
+            passkey_required: self.passkey_required.load(Ordering::Relaxed),
+        };
+        self.shelf.put_json(Kind::Account, "", &record);
     }
 
     /// The account's phone-number JID.
@@ -99,12 +139,32 @@ impl Account {
         self.devices.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
+    /// Takes in a device that has just been linked.
     pub fn add_device(&self, device: Arc<Device>) {
+        self.shelf.unit(|| device.keep_in(&self.shelf));
+        self.restore_device(device);
+    }
+
+    /// Takes in a device that is kept already.
+    pub fn restore_device(&self, device: Arc<Device>) {
         self.devices.write().unwrap_or_else(PoisonError::into_inner).insert(device.id, device);
     }
 
     pub fn remove_device(&self, id: u16) -> Option<Arc<Device>> {
-        self.devices.write().unwrap_or_else(PoisonError::into_inner).remove(&id)
+        let removed = self.devices.write().unwrap_or_else(PoisonError::into_inner).remove(&id)?;
+        self.shelf.unit(|| {
+            self.shelf.delete(Kind::Device, id.to_string());
+            self.shelf.of_device(id).delete_all();
+        });
+        Some(removed)
+    }
+
+    /// From now on that account is told what becomes of this one's devices.
+    pub fn watch(&self, watcher: &str) {
+        let mut watchers = self.watchers.lock().unwrap_or_else(PoisonError::into_inner);
+        if watchers.insert(watcher.to_owned()) {
+            self.shelf.put(Kind::Watcher, watcher, Vec::new);
+        }
     }
 
     /// When the phone last signed its companions' key indexes, and the encoded `ADVSignedKeyIndexList`.
@@ -114,6 +174,7 @@ impl Account {
 
     pub fn set_key_index_list(&self, signed_at: u64, list: Vec<u8>) {
         *self.key_indexes.lock().unwrap_or_else(PoisonError::into_inner) = (signed_at, list);
+        self.keep();
     }
 
     /// The id of a stanza the server makes for this account.
@@ -127,57 +188,10 @@ impl Account {
 }
 
 /// A device of an account, whichever account that is.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, Serialize)]
 pub struct DeviceAddress {
     pub number: String,
     pub device: u16,
-}
-
-/// The message ids an account's devices have used, and to whom a resend under an old id may still go.
-#[derive(Default)]
-pub struct Accepted {
-    order: VecDeque<(u16, String)>,
-    reopened: HashMap<(u16, String), HashSet<DeviceAddress>>,
-    receipts: HashSet<(String, String)>,
-}
-
-impl Accepted {
-    /// True when this device uses this id for the first time.
-    pub fn first_use(&mut self, device: u16, id: &str) -> bool {
-        let key = (device, id.to_owned());
-        if self.reopened.contains_key(&key) {
-            return false;
-        }
-        self.order.push_back(key.clone());
-        self.reopened.insert(key, HashSet::new());
-        if self.order.len() > REMEMBERED_IDS
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.reopened.remove(&oldest);
-        }
-        true
-    }
-
-    /// A recipient has asked for this message again.
-    pub fn reopen(&mut self, device: u16, id: &str, requester: DeviceAddress) {
-        if let Some(targets) = self.reopened.get_mut(&(device, id.to_owned())) {
-            targets.insert(requester);
-        }
-    }
-
-    /// True once after each request for it.
-    pub fn take_reopened(&mut self, device: u16, id: &str, target: &DeviceAddress) -> bool {
-        self.reopened.get_mut(&(device, id.to_owned())).is_some_and(|targets| targets.remove(target))
-    }
-
-    /// True for the first delivery receipt of a message to this recipient: each of its devices sends one, the sender
-    /// gets one.
-    pub fn first_delivery(&mut self, id: &str, recipient: &str) -> bool {
-        if self.receipts.len() > REMEMBERED_IDS {
-            self.receipts.clear();
-        }
-        self.receipts.insert((id.to_owned(), recipient.to_owned()))
-    }
 }
 
 /// What a companion did lately.
@@ -204,7 +218,50 @@ pub struct Device {
     pub bootstrapped: AtomicBool,
 }
 
+/// A companion as it is kept, apart from its keys and its mailbox.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct DeviceRecord {
+    pub key_index: u32,
+    pub noise_static: [u8; 32],
+    pub bootstrapped: bool,
+}
+
 impl Device {
+    /// As it was kept.
+    pub fn restore(rows: &mut Rows, account: &Account, id: u16, record: &DeviceRecord) -> Result<Self> {
+        let shelf = account.shelf.of_device(id);
+        let keys = Published::restore(rows, &account.number, id, shelf.clone())?;
+        let owed = rows.take_device(Kind::Mail, &account.number, id);
+        Ok(Self {
+            number: account.number.clone(),
+            lid: account.lid.clone(),
+            id,
+            key_index: record.key_index,
+            noise_static: record.noise_static,
+            keys: Mutex::new(keys),
+            mailbox: Mailbox::restore(shelf, owed)?,
+            logins: Mutex::default(),
+            bootstrapped: AtomicBool::new(record.bootstrapped),
+        })
+    }
+
+    fn keep_in(&self, account: &Shelf) {
+        let home = account.of_device(self.id);
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner).keep_in(home.clone());
+        self.mailbox.keep_in(home);
+        self.keep(account);
+    }
+
+    /// Writes down what the device is.
+    pub fn keep(&self, account: &Shelf) {
+        let record = DeviceRecord {
+            key_index: self.key_index,
+            noise_static: self.noise_static,
+            bootstrapped: self.bootstrapped.load(Ordering::Relaxed),
+        };
+        account.put_json(Kind::Device, self.id.to_string(), &record);
+    }
+
     pub fn jid(&self) -> Jid {
         Jid::pn_device(self.number.as_str(), self.id)
     }
@@ -215,24 +272,5 @@ impl Device {
 
     pub fn address(&self) -> DeviceAddress {
         DeviceAddress { number: self.number.clone(), device: self.id }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_id_is_new_once_and_reopened_only_for_whoever_asked() {
-        let mut accepted = Accepted::default();
-        let asker = DeviceAddress { number: "1".into(), device: 2 };
-        let other = DeviceAddress { number: "1".into(), device: 3 };
-        assert!(accepted.first_use(1, "A"));
-        assert!(!accepted.first_use(1, "A"));
-        assert!(accepted.first_use(2, "A"), "another device has ids of its own");
-        accepted.reopen(1, "A", asker.clone());
-        assert!(!accepted.take_reopened(1, "A", &other));
-        assert!(accepted.take_reopened(1, "A", &asker));
-        assert!(!accepted.take_reopened(1, "A", &asker));
     }
 }

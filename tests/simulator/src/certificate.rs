@@ -1,6 +1,7 @@
 //! The certificate chain a client checks inside the Noise handshake: root → intermediate → leaf, where the leaf's key
 //! is the server's static key. The root is our own, made from the seed; its public half is what a client must trust.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use anyhow::Result;
@@ -45,6 +46,7 @@ pub struct Authority {
     intermediate: KeyPair,
     rng: Mutex<StdRng>,
     current: RwLock<Arc<ServerIdentity>>,
+    rotations: AtomicU64,
 }
 
 impl Authority {
@@ -55,7 +57,7 @@ impl Authority {
         let leaf = KeyPair::generate(&mut rng);
         let chain = sign_chain(&root, &intermediate, leaf.public_key.public_key_bytes(), &mut rng)?;
         let current = RwLock::new(Arc::new(ServerIdentity { key_pair: leaf, chain }));
-        Ok(Self { seed, root, intermediate, rng: Mutex::new(rng), current })
+        Ok(Self { seed, root, intermediate, rng: Mutex::new(rng), current, rotations: AtomicU64::new(0) })
     }
 
     /// The 32 bytes a client must hold as WhatsApp's root.
@@ -77,7 +79,13 @@ impl Authority {
             ServerIdentity { key_pair: leaf, chain }
         };
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(identity);
+        self.rotations.fetch_add(1, Ordering::AcqRel);
         Ok(())
+    }
+
+    /// How often the key has been rotated since it came from the seed.
+    pub fn rotations(&self) -> u64 {
+        self.rotations.load(Ordering::Acquire)
     }
 
     /// The current key with a chain that must not be believed.

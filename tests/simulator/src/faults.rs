@@ -24,6 +24,17 @@ pub enum Stage {
     Now,
 }
 
+/// At which of its steps a pairing code is refused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CodeStage {
+    /// The companion asks for a code to be accepted.
+    #[default]
+    CompanionHello,
+    /// The code has been typed, and the companion answers.
+    CompanionFinish,
+}
+
 /// What goes wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case", rename_all_fields = "camelCase")]
@@ -66,10 +77,28 @@ pub enum Kind {
     CorruptCiphertext,
     /// Frames from the server are compressed.
     CompressedFrames,
+    /// A pairing code is refused.
+    PairCodeError {
+        code: u16,
+        /// The seconds after which to try again.
+        backoff: Option<u32>,
+        #[serde(default)]
+        stage: CodeStage,
+    },
+    /// Companions can't write to people their account has never had to do with, until this second.
+    ReachoutTimelock {
+        until: u64,
+        #[serde(default = "default_enforcement")]
+        enforcement_type: String,
+    },
 }
 
 fn default_forgery() -> Forgery {
     Forgery::Root
+}
+
+fn default_enforcement() -> String {
+    "DEFAULT".to_owned()
 }
 
 impl Kind {
@@ -81,7 +110,8 @@ impl Kind {
             | Self::Failure { .. }
             | Self::GarbageFrame
             | Self::TruncatedFrame
-            | Self::CorruptCiphertext => Some(1),
+            | Self::CorruptCiphertext
+            | Self::PairCodeError { .. } => Some(1),
             _ => None,
         }
     }

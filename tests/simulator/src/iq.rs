@@ -9,7 +9,7 @@ use wacore_binary::builder::NodeBuilder;
 
 use crate::account::{Account, Device};
 use crate::world::World;
-use crate::{appstate, clock, phone, prekeys, stanza, usync};
+use crate::{appstate, clock, groups, phone, prekeys, reachout, stanza, usync};
 
 /// What a fresh account shows of itself.
 const PRIVACY: [(&str, &str); 8] = [
@@ -50,8 +50,9 @@ pub async fn answer(world: &Arc<World>, account: &Arc<Account>, device: &Arc<Dev
             });
             stanza::result(iq, [NodeBuilder::new("privacy").children(categories).build()])
         }
+        "w:mex" => reachout::answer(world, device, iq),
         "w:m" if asks("media_conn") => stanza::result(iq, [media_conn()]),
-        "w:g2" if asks("participating") => stanza::result(iq, [stanza::empty("groups")]),
+        "w:g2" => groups::answer(world, account, iq),
         "md" if asks("remove-companion-device") => {
             // The device says goodbye itself: it closes once it has its answer, and no later login is let in.
             if phone::linking::forget(world, account, device.id).await.is_none() {

@@ -2,7 +2,9 @@
 //! queues and receipts, with simulated phones at the other end that hold real Signal sessions, and with faults on
 //! demand. Started in process by native tests or as the binary `wa-simulator`.
 
+mod accepted;
 mod account;
+mod address_book;
 mod appstate;
 mod certificate;
 mod clock;
@@ -11,18 +13,25 @@ mod control;
 mod counters;
 mod faults;
 mod framing;
+mod groups;
 mod iq;
+mod link_code;
 mod mailbox;
 mod noise;
 mod pairing;
+mod passkey;
 mod phone;
 mod prekeys;
+mod reachout;
 mod receipts;
 mod rng;
 mod routing;
 mod server;
 mod stanza;
+mod store;
 mod usync;
+mod web_page;
+mod webauthn;
 mod world;
 
 pub use server::{Config, Running, Simulator};

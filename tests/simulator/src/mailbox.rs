@@ -4,12 +4,15 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use anyhow::Result;
 use tokio::sync::mpsc::UnboundedSender;
 use wacore_binary::Node;
 use wacore_binary::builder::NodeBuilder;
 
 use crate::connection::Outgoing;
 use crate::stanza;
+use crate::store::shelf::ordered;
+use crate::store::{Kind, Shelf, rows};
 
 /// A companion's live socket.
 #[derive(Clone)]
@@ -37,12 +40,16 @@ enum Delivery {
 }
 
 struct Entry {
+    number: u64,
     node: Node,
     sent: bool,
 }
 
 struct State {
+    /// The number of the next entry.
+    next: u64,
     entries: VecDeque<Entry>,
+    shelf: Shelf,
     delivery: Delivery,
     link: Option<Link>,
 }
@@ -68,7 +75,13 @@ impl Backlog {
 
 impl Default for Mailbox {
     fn default() -> Self {
-        let state = State { entries: VecDeque::new(), delivery: Delivery::Parked, link: None };
+        let state = State {
+            next: 1,
+            entries: VecDeque::new(),
+            shelf: Shelf::default(),
+            delivery: Delivery::Parked,
+            link: None,
+        };
         Self { state: Mutex::new(state) }
     }
 }
@@ -78,17 +91,41 @@ impl Mailbox {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// From now on it is kept there.
+    pub fn keep_in(&self, home: Shelf) {
+        let mut state = self.state();
+        for entry in &state.entries {
+            entry.keep(&home);
+        }
+        state.shelf = home;
+    }
+
+    /// What the device was owed.
+    pub fn restore(shelf: Shelf, kept: Vec<(String, Vec<u8>)>) -> Result<Self> {
+        let mailbox = Self::default();
+        {
+            let mut state = mailbox.state();
+            for (number, node) in kept {
+                let (number, node) = (rows::number(&number)?, stanza::from_bytes(&node)?);
+                state.next = number + 1;
+                state.entries.push_back(Entry { number, node, sent: false });
+            }
+            state.shelf = shelf;
+        }
+        Ok(mailbox)
+    }
+
     /// Stores a stanza, and sends it at once when the device is listening.
     pub fn push(&self, node: Node) {
         let mut state = self.state();
-        let sent = match (&state.delivery, &state.link) {
-            (Delivery::Live, Some(link)) => {
-                link.send(node.clone());
-                true
-            }
-            _ => false,
-        };
-        state.entries.push_back(Entry { node, sent });
+        let mut entry = Entry { number: state.next, node, sent: false };
+        state.next += 1;
+        entry.keep(&state.shelf);
+        if let (Delivery::Live, Some(link)) = (&state.delivery, &state.link) {
+            link.send(entry.node.clone());
+            entry.sent = true;
+        }
+        state.entries.push_back(entry);
     }
 
     /// Sends what need not survive a reconnect (results, errors).
@@ -134,7 +171,7 @@ impl Mailbox {
     /// Delivers up to `count` of the backlog; when that was the last of it, says so and goes live. True once live.
     pub fn pull(&self, count: usize) -> bool {
         let mut state = self.state();
-        let State { entries, delivery, link } = &mut *state;
+        let State { entries, delivery, link, .. } = &mut *state;
         let (Delivery::Draining { left, total }, Some(link)) = (*delivery, link.as_ref()) else {
             return *delivery == Delivery::Live;
         };
@@ -181,8 +218,8 @@ impl Mailbox {
             .iter()
             .position(|entry| matches(entry, true))
             .or_else(|| state.entries.iter().position(|entry| matches(entry, false)));
-        if let Some(position) = position {
-            state.entries.remove(position);
+        if let Some(settled) = position.and_then(|position| state.entries.remove(position)) {
+            state.shelf.delete(Kind::Mail, ordered(settled.number));
         }
     }
 
@@ -193,7 +230,16 @@ impl Mailbox {
 
     /// Forgets everything: the device is no longer linked.
     pub fn clear(&self) {
-        self.state().entries.clear();
+        let mut state = self.state();
+        state.entries.clear();
+        state.shelf.delete_kind(Kind::Mail);
+        state.shelf = Shelf::default();
+    }
+}
+
+impl Entry {
+    fn keep(&self, home: &Shelf) {
+        home.put(Kind::Mail, ordered(self.number), || stanza::to_bytes(&self.node));
     }
 }
 

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 use wa_simulator::{Config, Simulator};
 
-const USAGE: &str = "usage: wa-simulator [--listen ADDRESS:PORT] [--seed NUMBER]";
+const USAGE: &str = "usage: wa-simulator [--listen ADDRESS:PORT] [--seed NUMBER] [--state DIRECTORY]";
 
 fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
@@ -45,6 +45,7 @@ fn read_arguments(mut arguments: impl Iterator<Item = String>) -> Result<Config,
             "--seed" => {
                 config.seed = value.parse().map_err(|error| format!("--seed {value}: {error}"))?;
             }
+            "--state" => config.state = Some(value.into()),
             _ => return Err(format!("unknown argument {name}")),
         }
     }

@@ -1,7 +1,7 @@
-//! Linking by QR code, the server's side: refs for a client that has no account yet, and the exchange that follows
-//! when a phone scans one.
+//! Clients that have no account yet, the server's side: the refs they show as QR codes, what they ask for meanwhile,
+//! and the exchange that ends in a linked device.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,9 +15,10 @@ use wacore_binary::builder::NodeBuilder;
 use waproto::whatsapp::client_payload::DevicePairingRegistrationData;
 
 use crate::connection::Outgoing;
+use crate::passkey::Ceremony;
 use crate::prekeys::{Published, SignedKey};
 use crate::world::{RefLifetime, World};
-use crate::{clock, rng, stanza};
+use crate::{clock, link_code, passkey, rng, stanza};
 
 /// So many a client gets at once and shows one after the other.
 const REFS: u32 = 6;
@@ -26,7 +27,10 @@ const SIGN_LIMIT: Duration = Duration::from_secs(15);
 /// The prefix newer clients put before the five fields.
 const QR_LINK: &str = "https://wa.me/settings/linked_devices#";
 
-/// A client that shows a QR code.
+/// The children by which a client can be asked to change its ADV secret.
+pub const REFRESH_CHILDREN: [&str; 2] = ["companion_reg_refresh", "pair-device-rotate-qr"];
+
+/// A client that shows a QR code, and perhaps a pairing code too.
 pub struct Registration {
     /// With the time in milliseconds at which each stops being scannable.
     refs: Vec<(String, u64)>,
@@ -37,9 +41,12 @@ pub struct Registration {
     taken: AtomicBool,
     closed: AtomicBool,
     answer: Mutex<Option<oneshot::Sender<Node>>>,
+    /// The passkey ceremony this link waits for.
+    ceremony: Mutex<Option<Arc<Ceremony>>>,
+    stanza_ids: AtomicU64,
 }
 
-/// Why a scan came to nothing.
+/// Why a link came to nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ScanError {
     /// Not five fields, or not what they should be.
@@ -114,6 +121,8 @@ impl Registration {
             taken: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             answer: Mutex::default(),
+            ceremony: Mutex::default(),
+            stanza_ids: AtomicU64::new(1),
         });
         let mut waiting = world.registrations();
         for (reference, _) in &registration.refs {
@@ -131,7 +140,20 @@ impl Registration {
                 .children([NodeBuilder::new("pair-device").children(shown).build()])
                 .build(),
         );
+        world.link_codes.arrived();
         Ok(registration)
+    }
+
+    /// The client that shows this ref, whether or not the ref can still be scanned.
+    pub fn showing(world: &World, reference: &str) -> Option<Arc<Self>> {
+        world.registrations().get(reference).cloned()
+    }
+
+    /// The open registration of the client with this Noise key: its key is all that stays the same when a client that
+    /// has no account connects again.
+    pub fn of_key(world: &World, noise_static: &[u8; 32]) -> Option<Arc<Self>> {
+        let registrations = world.registrations();
+        registrations.values().find(|known| known.noise_static == *noise_static && known.is_open()).cloned()
     }
 
     /// Takes the registration this code belongs to for one phone.
@@ -150,10 +172,37 @@ impl Registration {
         if code.identity != registration.published.identity {
             return Err(ScanError::Mismatch("the identity is not the one the client registered with"));
         }
-        if registration.taken.swap(true, Ordering::AcqRel) {
-            return Err(ScanError::Taken);
-        }
+        registration.take()?;
         Ok(registration)
+    }
+
+    /// Takes it for one phone.
+    pub fn take(&self) -> Result<(), ScanError> {
+        if self.taken.swap(true, Ordering::AcqRel) { Err(ScanError::Taken) } else { Ok(()) }
+    }
+
+    /// Nothing came of it: the next code that is shown can be scanned again.
+    pub fn release(&self) {
+        self.taken.store(false, Ordering::Release);
+    }
+
+    /// Sends a notification with one child.
+    pub fn notify(&self, kind: &str, child: Node) {
+        let id = self.stanza_ids.fetch_add(1, Ordering::Relaxed);
+        self.send(
+            NodeBuilder::new("notification")
+                .attr("from", stanza::server())
+                .attr("type", kind)
+                .attr("id", format!("reg-{id}"))
+                .attr("t", clock::unix_seconds())
+                .children([child])
+                .build(),
+        );
+    }
+
+    /// Asks the client to change the ADV secret that its code shows.
+    pub fn refresh(&self, child: &'static str) {
+        self.notify("companion_reg_refresh", stanza::empty(child));
     }
 
     /// Sends `pair-success` and waits for what the companion makes of it.
@@ -198,6 +247,25 @@ impl Registration {
         !self.taken.load(Ordering::Acquire) && !self.closed.load(Ordering::Acquire)
     }
 
+    /// Whether the client is there.
+    pub fn is_open(&self) -> bool {
+        !self.closed.load(Ordering::Acquire) && !self.outgoing.is_closed()
+    }
+
+    /// The passkey ceremony this link waits for.
+    pub fn ceremony(&self) -> Option<Arc<Ceremony>> {
+        self.ceremony.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn set_ceremony(&self, ceremony: Option<Arc<Ceremony>>) {
+        *self.ceremony.lock().unwrap_or_else(PoisonError::into_inner) = ceremony;
+    }
+
+    /// Returns when the client has gone.
+    pub async fn gone(&self) {
+        self.outgoing.closed().await;
+    }
+
     /// The socket is gone. Its refs stay known for a while so that a late scan is told that it is late.
     pub fn close(&self, world: &World) {
         self.closed.store(true, Ordering::Release);
@@ -207,8 +275,18 @@ impl Registration {
         world.registrations().retain(|_, known| !known.closed.load(Ordering::Acquire) || !long_ago(known));
     }
 
-    fn send(&self, node: Node) {
+    pub fn send(&self, node: Node) {
         let _ = self.outgoing.send(Outgoing::Node(Box::new(node)));
+    }
+}
+
+/// Answers a question of a client that isn't linked.
+pub fn answer(world: &World, registration: &Registration, iq: &Node) {
+    if let Some(request) = iq.get_optional_child("link_code_companion_reg") {
+        link_code::answer(world, registration, iq, request);
+    } else if !passkey::answer(registration, iq) {
+        // Baileys already asks for things here; an answer keeps it from waiting for one.
+        registration.send(stanza::result(iq, []));
     }
 }
 

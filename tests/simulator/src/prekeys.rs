@@ -1,10 +1,11 @@
 //! The server's key directory: what devices publish so that strangers can open a Signal session with them, and the
 //! `encrypt` iqs that fill and read it.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
 use wacore::prekeys::compute_key_bundle_digest;
 use wacore_binary::builder::NodeBuilder;
 use wacore_binary::{Jid, Node};
@@ -12,6 +13,8 @@ use wacore_libsignal::protocol::{IdentityKey, PreKeyBundle, PublicKey};
 
 use crate::account::{Account, Device};
 use crate::stanza::{self, child_content, key_id, number, with_bytes};
+use crate::store::shelf::ordered;
+use crate::store::{Kind, Rows, Shelf};
 use crate::world::World;
 
 /// Below this many one-time prekeys the server asks the device for more.
@@ -20,7 +23,7 @@ const LOW: usize = 10;
 const KEY_TYPE: u8 = 5;
 
 /// A signed prekey.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct SignedKey {
     pub id: u32,
     pub public: Vec<u8>,
@@ -28,28 +31,105 @@ pub struct SignedKey {
 }
 
 /// Everything one device has published.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Published {
     pub registration_id: u32,
     pub identity: Vec<u8>,
     pub signed: SignedKey,
-    pub one_time: VecDeque<(u32, Vec<u8>)>,
+    /// Rows of their own: there are hundreds, and they come and go one by one.
+    #[serde(skip)]
+    one_time: VecDeque<OneTime>,
+    #[serde(skip)]
+    added: u64,
     /// A companion's ADV identity as it returned it at pairing; absent for a phone.
     pub device_identity: Option<Vec<u8>>,
     /// Set once the device has been asked for more, until it uploads.
     asked: bool,
+    #[serde(skip)]
+    shelf: Shelf,
+}
+
+/// A prekey that is given away once.
+#[derive(Clone, Debug)]
+struct OneTime {
+    /// In which order they were published.
+    place: u64,
+    id: u32,
+    public: Vec<u8>,
 }
 
 impl Published {
     pub fn new(registration_id: u32, identity: Vec<u8>, signed: SignedKey) -> Self {
-        let one_time = VecDeque::new();
-        Self { registration_id, identity, signed, one_time, device_identity: None, asked: false }
+        Self {
+            registration_id,
+            identity,
+            signed,
+            one_time: VecDeque::new(),
+            added: 0,
+            device_identity: None,
+            asked: false,
+            shelf: Shelf::default(),
+        }
+    }
+
+    /// From now on it is kept there.
+    pub fn keep_in(&mut self, home: Shelf) {
+        self.shelf = home;
+        self.keep();
+        for key in &self.one_time {
+            key.keep(&self.shelf);
+        }
+    }
+
+    /// As it was kept for this device.
+    pub fn restore(rows: &mut Rows, number: &str, device: u16, shelf: Shelf) -> Result<Self> {
+        let [(_, head)] =
+            rows.take_device(Kind::Published, number, device).try_into().ok().context("keys")?;
+        let mut published: Self = serde_json::from_slice(&head)?;
+        for (place, value) in rows.take_device(Kind::OneTime, number, device) {
+            let (id, public) = value.split_at_checked(4).context("a short key")?;
+            let place = crate::store::rows::number(&place)?;
+            published.added = place;
+            published.one_time.push_back(OneTime { place, id: stanza::number(id), public: public.to_vec() });
+        }
+        published.shelf = shelf;
+        Ok(published)
+    }
+
+    /// How many one-time prekeys are left.
+    pub fn one_time_left(&self) -> usize {
+        self.one_time.len()
+    }
+
+    pub fn add_one_time(&mut self, id: u32, public: Vec<u8>) {
+        self.added += 1;
+        let key = OneTime { place: self.added, id, public };
+        key.keep(&self.shelf);
+        self.one_time.push_back(key);
+    }
+
+    fn take_one_time(&mut self) -> Option<OneTime> {
+        let key = self.one_time.pop_front()?;
+        self.shelf.delete(Kind::OneTime, ordered(key.place));
+        Some(key)
+    }
+
+    fn withdraw(&mut self, id: u32) {
+        let position = self.one_time.iter().position(|key| key.id == id);
+        if let Some(key) = position.and_then(|position| self.one_time.remove(position)) {
+            self.shelf.delete(Kind::OneTime, ordered(key.place));
+        }
+    }
+
+    /// Everything but the one-time prekeys.
+    fn keep(&self) {
+        self.shelf.put_json(Kind::Published, "", self);
     }
 
     /// The bundle as libsignal wants it, with at most one one-time prekey (used up by this call).
     pub fn take_bundle(&mut self) -> Result<PreKeyBundle> {
-        let one_time = match self.one_time.pop_front() {
-            Some((id, public)) => Some((id.into(), PublicKey::from_djb_public_key_bytes(&public)?)),
+        let one_time = match self.take_one_time() {
+            Some(key) => Some((key.id.into(), PublicKey::from_djb_public_key_bytes(&key.public)?)),
             None => None,
         };
         Ok(PreKeyBundle::new(
@@ -69,8 +149,8 @@ impl Published {
             with_bytes("type", [KEY_TYPE]),
             with_bytes("identity", self.identity.clone()),
         ];
-        if let Some((id, public)) = self.one_time.pop_front() {
-            children.push(key_node("key", id, public, None));
+        if let Some(key) = self.take_one_time() {
+            children.push(key_node("key", key.id, key.public, None));
         }
         children.push(self.signed_node());
         children.extend(self.device_identity.clone().map(|bytes| with_bytes("device-identity", bytes)));
@@ -79,6 +159,14 @@ impl Published {
 
     fn signed_node(&self) -> Node {
         key_node("skey", self.signed.id, self.signed.public.clone(), Some(self.signed.signature.clone()))
+    }
+}
+
+impl OneTime {
+    fn keep(&self, home: &Shelf) {
+        home.put(Kind::OneTime, ordered(self.place), || {
+            [self.id.to_be_bytes().as_slice(), self.public.as_slice()].concat()
+        });
     }
 }
 
@@ -108,9 +196,7 @@ pub fn read_retry_bundle(receipt: &Node) -> Result<PreKeyBundle> {
         signed,
     );
     if let Some(key) = keys.get_optional_child("key") {
-        published
-            .one_time
-            .push_back((number(child_content(key, "id")), child_content(key, "value").to_vec()));
+        published.add_one_time(number(child_content(key, "id")), child_content(key, "value").to_vec());
     }
     published.take_bundle()
 }
@@ -131,6 +217,7 @@ pub fn answer(world: &World, device: &Device, iq: &Node) -> Node {
                 return stanza::error(iq, 400, "bad-request");
             };
             own.signed = read_signed(skey);
+            own.keep();
             stanza::result(iq, [])
         }
         _ => {
@@ -144,12 +231,16 @@ fn upload(own: &mut Published, iq: &Node) {
     if let Some(skey) = iq.get_optional_child("skey") {
         own.signed = read_signed(skey);
     }
+    let mut known: HashSet<u32> = own.one_time.iter().map(|key| key.id).collect();
     for key in iq.get_optional_child("list").and_then(Node::children).unwrap_or_default() {
         let (id, public) = (number(child_content(key, "id")), child_content(key, "value").to_vec());
-        own.one_time.retain(|(known, _)| *known != id);
-        own.one_time.push_back((id, public));
+        if !known.insert(id) {
+            own.withdraw(id);
+        }
+        own.add_one_time(id, public);
     }
     own.asked = false;
+    own.keep();
 }
 
 fn digest(own: &Published, iq: &Node) -> Node {
@@ -157,9 +248,9 @@ fn digest(own: &Published, iq: &Node) -> Node {
         // Nothing uploaded yet: the client answers this with an upload.
         return stanza::error(iq, 404, "item-not-found");
     }
-    let publics: Vec<&[u8]> = own.one_time.iter().map(|(_, public)| public.as_slice()).collect();
+    let publics: Vec<&[u8]> = own.one_time.iter().map(|key| key.public.as_slice()).collect();
     let hash = compute_key_bundle_digest(&own.identity, &own.signed.public, &own.signed.signature, &publics);
-    let ids = own.one_time.iter().map(|(id, _)| with_bytes("id", key_id(*id)));
+    let ids = own.one_time.iter().map(|key| with_bytes("id", key_id(key.id)));
     let digest = NodeBuilder::new("digest").children([
         with_bytes("registration", own.registration_id.to_be_bytes()),
         with_bytes("type", [KEY_TYPE]),
@@ -212,6 +303,9 @@ fn locked<T>(keys: &Mutex<Published>, with: impl FnOnce(&mut Published) -> T) ->
     let count = keys.one_time.len();
     // A device that never uploaded is about to; asking it would only make it upload twice.
     let low = count < LOW && before > 0 && !keys.asked;
-    keys.asked |= low;
+    if low {
+        keys.asked = true;
+        keys.keep();
+    }
     (value, low.then_some(count))
 }

@@ -9,7 +9,7 @@ use wacore_libsignal::protocol::PreKeySignalMessage;
 use crate::account::{Account, DeviceAddress};
 use crate::faults::Kind;
 use crate::world::World;
-use crate::{clock, stanza};
+use crate::{clock, reachout, stanza};
 
 /// Attributes of an incoming message that its recipients see as they are.
 const PASSED_ATTRIBUTES: [&str; 4] = ["type", "edit", "category", "push_priority"];
@@ -22,11 +22,18 @@ pub fn recipient(world: &World, message: &Node) -> Result<Jid, u16> {
     world.resolve(&to).map(|_| to).ok_or(404)
 }
 
-/// Hands every device what was encrypted for it.
+/// Hands every device what was encrypted for it: all of them or, should the process die, none.
 pub fn deliver(world: &World, sender: &Arc<Account>, device: u16, to: &Jid, message: &Node) {
+    world.store.unit(|| deliver_to_each(world, sender, device, to, message));
+}
+
+fn deliver_to_each(world: &World, sender: &Arc<Account>, device: u16, to: &Jid, message: &Node) {
     let id = stanza::attr(message, "id");
     // WhatsApp drops a second stanza under the same id, except for a device that asked for it again.
     let first = sender.accepted().first_use(device, &id);
+    if let Some(recipient) = world.resolve(to) {
+        reachout::acquaint(sender, &recipient);
+    }
     for (jid, enc) in ciphertexts(message) {
         let Some(target) = world.resolve(&jid) else { continue };
         let address = DeviceAddress { number: target.number.clone(), device: jid.device };
@@ -50,8 +57,7 @@ pub fn deliver(world: &World, sender: &Arc<Account>, device: u16, to: &Jid, mess
 /// Puts a stanza where a device will find it.
 pub fn hand_over(account: &Account, device: u16, stanza: Node) {
     if device == 0 {
-        // The phone's task lives as long as its account.
-        let _ = account.phone_mail.send(stanza);
+        account.phone_mail.send(stanza);
     } else if let Some(device) = account.device(device) {
         device.mailbox.push(stanza);
     }

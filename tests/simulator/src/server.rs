@@ -2,7 +2,9 @@
 //! dropped without any HTTP answer.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use axum::Router;
@@ -29,11 +31,24 @@ pub struct Config {
     pub seed: u64,
     /// How long pairing refs can be scanned.
     pub ref_lifetime: RefLifetime,
+    /// How long a pairing code can be typed; nothing is what clients believe, 180 s.
+    pub code_lifetime: Option<Duration>,
+    /// How long an account's owner may take with the passkey; nothing is ten minutes.
+    pub passkey_lifetime: Option<Duration>,
+    /// The directory where everything is kept that has to survive a restart; without one nothing does.
+    pub state: Option<PathBuf>,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 0)), seed: 0, ref_lifetime: RefLifetime::default() }
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            seed: 0,
+            ref_lifetime: RefLifetime::default(),
+            code_lifetime: None,
+            passkey_lifetime: None,
+            state: None,
+        }
     }
 }
 
@@ -45,11 +60,20 @@ impl Simulator {
     /// Starts listening.
     ///
     /// # Errors
-    /// When the address can't be bound.
+    /// When the address can't be bound, or the state can't be read, was made with another seed or is in use.
     pub async fn start(config: Config) -> Result<Running> {
         let listener = TcpListener::bind(config.listen).await.context("listen address")?;
         let address = listener.local_addr()?;
-        let world = Arc::new(World::new(config.seed, config.ref_lifetime)?);
+        let world = match &config.state {
+            Some(state) => World::open(config.seed, config.ref_lifetime, state)?,
+            None => Arc::new(World::new(config.seed, config.ref_lifetime)?),
+        };
+        if let Some(lifetime) = config.code_lifetime {
+            world.link_codes.set_lifetime(lifetime);
+        }
+        if let Some(lifetime) = config.passkey_lifetime {
+            world.passkeys.set_lifetime(lifetime);
+        }
         let root_public_key = world.authority.root_public_key();
         let accepting = tokio::spawn(accept(listener, world.clone()));
         Ok(Running { address, root_public_key, world, accepting })
@@ -79,11 +103,12 @@ impl Running {
         format!("http://{}", self.address)
     }
 
-    /// Hangs up on everybody and stops listening.
+    /// Hangs up on everybody, stops listening and lets go of the state.
     pub async fn shutdown(self) {
         self.world.shutdown.send_replace(true);
         // A panic in there has been reported already.
         let _ = self.accepting.await;
+        self.world.store.close();
     }
 }
 
@@ -132,3 +157,6 @@ async fn serve(stream: TcpStream, world: Arc<World>, router: Router) {
         log::debug!("http: {error}");
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,24 @@
 //! Reading and building nodes: the few shapes every room needs.
 
+use anyhow::Result;
 use wacore_binary::builder::NodeBuilder;
-use wacore_binary::{Jid, Node, NodeContent, NodeValue, Server};
+use wacore_binary::marshal::{marshal_auto, unmarshal_ref};
+use wacore_binary::{Jid, Node, NodeContent, NodeValue, Server, util};
 
 use crate::clock;
+
+/// A node as it is kept: the way it goes over the wire.
+pub fn to_bytes(node: &Node) -> Vec<u8> {
+    marshal_auto(node).unwrap_or_else(|error| {
+        log::error!("a node could not be encoded: {error}");
+        Vec::new()
+    })
+}
+
+/// A node that was kept.
+pub fn from_bytes(bytes: &[u8]) -> Result<Node> {
+    Ok(unmarshal_ref(&util::unpack(bytes)?)?.to_owned())
+}
 
 /// The server's own JID as WhatsApp writes it: a pair with an empty user. Baileys compares with exactly that form and
 /// ignores a stanza whose `from` is the plain string `s.whatsapp.net`.

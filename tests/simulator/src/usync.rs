@@ -62,7 +62,7 @@ fn answer_user(world: &World, asker: &Account, user: &Node, protocols: &[&str]) 
             ),
             ("lid", Some(account)) => Some(NodeBuilder::new("lid").attr("val", account.lid()).build()),
             ("devices", Some(account)) => {
-                account.watchers.lock().unwrap_or_else(PoisonError::into_inner).insert(asker.number.clone());
+                account.watch(&asker.number);
                 Some(devices(account))
             }
             ("status", Some(_)) => Some(NodeBuilder::new("status").string_content("Hey there!").build()),

@@ -2,22 +2,29 @@
 //! open sockets, faults.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, bail};
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
 use wacore_binary::Jid;
 
-use crate::account::{Account, DeviceAddress};
+use crate::account::{Account, Device, DeviceAddress};
 use crate::certificate::Authority;
 use crate::connection::Outgoing;
 use crate::counters::Counters;
 use crate::faults::{Fault, Faults, Kind};
+use crate::groups::Groups;
+use crate::link_code::LinkCodes;
 use crate::pairing::Registration;
-use crate::phone;
+use crate::passkey::Passkeys;
+use crate::phone::upbringing;
+use crate::store::{Kind as RowKind, Rows, Store};
+use crate::web_page::WebPage;
 
 /// How long pairing refs can be scanned, which is how long a client shows them.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +39,18 @@ impl Default for RefLifetime {
     fn default() -> Self {
         Self { first: Duration::from_mins(1), next: Duration::from_secs(20) }
     }
+}
+
+/// Ids of one life of the process; nobody uses that many.
+const IDS_PER_START: u64 = 1 << 32;
+
+/// What is kept of the world itself.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+struct WorldRecord {
+    seed: u64,
+    starts: u64,
+    /// How often the certificate's key has been rotated: the keys come from the seed, one after the other.
+    rotations: u64,
 }
 
 #[derive(Default)]
@@ -51,32 +70,118 @@ pub struct OpenSocket {
 /// The simulated WhatsApp.
 pub struct World {
     pub seed: u64,
+    /// How often a process has started on this state before; 0 without one.
+    pub starts: u64,
+    pub store: Store,
     pub authority: Authority,
     pub ref_lifetime: RefLifetime,
     pub faults: Faults,
     pub counters: Counters,
+    pub web_page: WebPage,
+    pub groups: Groups,
+    pub link_codes: LinkCodes,
+    pub passkeys: Passkeys,
     /// True when everything is to end.
     pub shutdown: watch::Sender<bool>,
     directory: RwLock<Directory>,
+    births: Mutex<()>,
     registrations: Mutex<HashMap<String, Arc<Registration>>>,
     sockets: Mutex<HashMap<u64, OpenSocket>>,
     connections: AtomicU64,
 }
 
 impl World {
+    /// A world that keeps nothing.
     pub fn new(seed: u64, ref_lifetime: RefLifetime) -> Result<Self> {
+        let record = WorldRecord { seed, starts: 0, rotations: 0 };
+        Self::with_store(&record, ref_lifetime, Store::default())
+    }
+
+    /// The world as it was kept, or the beginning of one. Its phones go on where they were.
+    pub fn open(seed: u64, ref_lifetime: RefLifetime, state: &Path) -> Result<Arc<Self>> {
+        let (store, rows) = Store::open(state)?;
+        let opened = Self::from_rows(seed, ref_lifetime, &store, rows);
+        if opened.is_err() {
+            store.close();
+        }
+        opened.with_context(|| format!("the state in {}", state.display()))
+    }
+
+    fn from_rows(seed: u64, ref_lifetime: RefLifetime, store: &Store, mut rows: Rows) -> Result<Arc<Self>> {
+        let kept = rows.take_json::<WorldRecord>(RowKind::World, "")?.into_iter().next();
+        let record = match kept {
+            Some((_, kept)) if kept.seed != seed => {
+                bail!("it was made with the seed {}, not {seed}", kept.seed)
+            }
+            Some((_, kept)) => WorldRecord { starts: kept.starts + 1, ..kept },
+            None => WorldRecord { seed, starts: 0, rotations: 0 },
+        };
+        let world = Arc::new(Self::with_store(&record, ref_lifetime, store.clone())?);
+        world.keep();
+        world.restore(&mut rows)?;
+        Ok(world)
+    }
+
+    fn with_store(record: &WorldRecord, ref_lifetime: RefLifetime, store: Store) -> Result<Self> {
+        let authority = Authority::new(record.seed)?;
+        for _ in 0..record.rotations {
+            authority.rotate()?;
+        }
         Ok(Self {
-            seed,
-            authority: Authority::new(seed)?,
+            seed: record.seed,
+            starts: record.starts,
+            store,
+            authority,
             ref_lifetime,
             faults: Faults::default(),
             counters: Counters::default(),
+            web_page: WebPage::default(),
+            groups: Groups::default(),
+            link_codes: LinkCodes::default(),
+            passkeys: Passkeys::default(),
             shutdown: watch::Sender::new(false),
             directory: RwLock::default(),
+            births: Mutex::default(),
             registrations: Mutex::default(),
             sockets: Mutex::default(),
-            connections: AtomicU64::new(1),
+            connections: AtomicU64::new(record.starts * IDS_PER_START + 1),
         })
+    }
+
+    /// Writes down what the world itself is.
+    pub fn keep(&self) {
+        let record =
+            WorldRecord { seed: self.seed, starts: self.starts, rotations: self.authority.rotations() };
+        self.store.shelf("").put_json(RowKind::World, "", &record);
+    }
+
+    fn restore(self: &Arc<Self>, rows: &mut Rows) -> Result<()> {
+        self.groups.restore(rows)?;
+        let mut phones = Vec::new();
+        for number in rows.owners(RowKind::Account) {
+            let (account, mail) = upbringing::restore(self, rows, &number)?;
+            for (id, record) in rows.take_json(RowKind::Device, &number)? {
+                let device = Device::restore(rows, &account, id.parse()?, &record)?;
+                account.restore_device(Arc::new(device));
+            }
+            self.take_in(account.clone());
+            phones.push((account, mail));
+        }
+        for (account, mail) in phones {
+            upbringing::start(self, &account, mail);
+        }
+        Ok(())
+    }
+
+    fn take_in(&self, account: Arc<Account>) {
+        let mut directory = self.directory.write().unwrap_or_else(PoisonError::into_inner);
+        directory.by_lid.insert(account.lid.clone(), account.clone());
+        directory.by_number.insert(account.number.clone(), account);
+    }
+
+    /// Where to begin to count what must not repeat after a restart.
+    pub fn first_id(&self) -> u64 {
+        self.starts * IDS_PER_START + 1
     }
 
     /// The account of a phone number.
@@ -115,14 +220,15 @@ impl World {
         if let Some(account) = self.account(number) {
             return Ok((account, false));
         }
-        // Making keys takes a while: outside the lock, and whoever comes second takes the first one's.
-        let born = phone::birth(self, number, push_name)?;
-        let mut directory = self.directory.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(account) = directory.by_number.get(number) {
-            return Ok((account.clone(), false));
+        // Making keys takes a while: not under the directory's lock, and one after the other, because a twin would
+        // write over what the first one has kept.
+        let births = self.births.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(account) = self.account(number) {
+            return Ok((account, false));
         }
-        directory.by_number.insert(number.to_owned(), born.clone());
-        directory.by_lid.insert(born.lid.clone(), born.clone());
+        let born = self.store.unit(|| upbringing::birth(self, number, push_name))?;
+        self.take_in(born.clone());
+        drop(births);
         Ok((born, true))
     }
 
@@ -174,6 +280,10 @@ impl World {
             Outgoing::fault(&Kind::Close { code: Some(1001) }, &socket.outgoing);
         }
         self.registrations().clear();
+        self.link_codes.clear();
+        self.passkeys.clear();
+        self.store.reset();
+        self.groups.clear();
         *self.directory.write().unwrap_or_else(PoisonError::into_inner) = Directory::default();
         self.counters.reset();
     }

@@ -24,7 +24,8 @@ tests![
     a_key_stops_working_when_it_expires,
     every_key_that_does_not_open_is_refused_alike,
     a_rotated_secret_works_on_for_the_overlap,
-    a_second_rotation_ends_the_oldest_secret,
+    a_second_rotation_waits_for_the_overlap_unless_told_otherwise,
+    of_two_rotations_at_once_one_is_a_conflict,
     a_rotation_may_leave_no_overlap,
     a_key_may_rotate_itself,
     keys_are_managed_with_manage_only,
@@ -203,6 +204,7 @@ async fn bad_bodies_name_their_field() {
         organization.post_json(&key.rotation(), &body).await.expect_invalid("overlapSeconds");
     }
     organization.post_json(&key.rotation(), &json!({"overlap": 1})).await.expect_invalid("overlap");
+    organization.post_json(&key.rotation(), &json!({"endPrevious": 1})).await.expect_invalid("endPrevious");
     assert_eq!(organization.get(&key.path()).await.expect(200), shown, "a refused call changed the key");
     knock(&organization, &key.secret).await.expect(200);
 }
@@ -406,14 +408,45 @@ async fn a_rotated_secret_works_on_for_the_overlap() {
     }
 }
 
-async fn a_second_rotation_ends_the_oldest_secret() {
+async fn a_second_rotation_waits_for_the_overlap_unless_told_otherwise() {
     let organization = Organization::new();
     let first = full(&organization).await;
-    let second = Key::of(&rotate(&organization, &first, 3_600).await);
-    let third = Key::of(&rotate(&organization, &first, 3_600).await);
+    let shown = rotate(&organization, &first, 3_600).await;
+    let second = Key::of(&shown);
+    // Who heard no answer asks again, and must not end the secret that is in use.
+    for body in [json!({}), json!({"overlapSeconds": 0}), json!({"endPrevious": false})] {
+        let error = organization.post_json(&first.rotation(), &body).await.expect_error(409, "conflict");
+        assert_eq!(error["details"], json!({"previousExpiresAt": shown["previousExpiresAt"]}));
+    }
+    organization.post(&first.rotation()).await.expect_error(409, "conflict");
+    for secret in [&first.secret, &second.secret] {
+        knock(&organization, secret).await.expect(200);
+    }
+    let body = json!({"overlapSeconds": 3_600, "endPrevious": true});
+    let third = Key::of(&organization.post_json(&first.rotation(), &body).await.expect(200));
     knock(&organization, &first.secret).await.expect_error(401, "unauthorized");
     for secret in [&second.secret, &third.secret] {
         knock(&organization, secret).await.expect(200);
+    }
+}
+
+async fn of_two_rotations_at_once_one_is_a_conflict() {
+    let organization = Organization::new();
+    for round in 0..5 {
+        let key = full(&organization).await;
+        let rotation = key.rotation();
+        let body = json!({"overlapSeconds": 3_600});
+        let answers = (0..4).map(|_| organization.post_json(&rotation, &body));
+        let answers = futures::future::join_all(answers).await;
+        let (done, refused): (Vec<Answer>, Vec<Answer>) =
+            answers.into_iter().partition(|answer| answer.status == 200);
+        assert_eq!(done.len(), 1, "round {round}: {refused:?}");
+        for answer in &refused {
+            answer.expect_error(409, "conflict");
+        }
+        for secret in [&key.secret, &Key::of(&done[0].json()).secret] {
+            knock(&organization, secret).await.expect(200);
+        }
     }
 }
 
@@ -421,7 +454,8 @@ async fn a_rotation_may_leave_no_overlap() {
     let organization = Organization::new();
     let first = full(&organization).await;
     let second = Key::of(&rotate(&organization, &first, 3_600).await);
-    let shown = rotate(&organization, &first, 0).await;
+    let body = json!({"overlapSeconds": 0, "endPrevious": true});
+    let shown = organization.post_json(&first.rotation(), &body).await.expect(200);
     assert_eq!(shown["previousExpiresAt"], Value::Null);
     for secret in [&first.secret, &second.secret] {
         knock(&organization, secret).await.expect_error(401, "unauthorized");

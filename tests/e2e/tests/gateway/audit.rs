@@ -16,9 +16,15 @@ tests![
     an_organization_reads_its_own_log_only,
     no_secret_is_in_the_log,
     entries_cannot_be_changed_or_removed,
+    nobody_fills_the_log_with_what_they_may_not_do,
+    a_look_that_begins_a_pairing_is_logged_once,
 ];
 
 const LOG: &str = "/api/v1/audit-log";
+/// A ULID nobody was given.
+const NEVER: &str = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
+/// More than two windows of `AUDITED_REFUSALS` in wrangler.toml take.
+const TOO_MANY: usize = 150;
 
 async fn log(organization: &Organization) -> Vec<Value> {
     organization.get(&format!("{LOG}?limit=200")).await.expect(200)["data"].as_array().unwrap().clone()
@@ -109,6 +115,7 @@ async fn refused_and_failed_operations_are_logged() {
     let reader = organization.with_key(&["read"], KeyState::Valid);
     reader.delete(&session.path("")).await.expect_error(403, "forbidden");
     organization.delete("/api/v1/sessions/no-such-thing").await.expect_error(404, "not_found");
+    organization.delete(&format!("/api/v1/sessions/{}", NEVER.to_lowercase())).await.expect(404);
     organization.patch(&session.path(""), &json!({"nope": 1})).await.expect_error(400, "validation_error");
     // Nobody known, nobody to name.
     organization.with_key(&[], KeyState::Expired).delete(&session.path("")).await.expect(401);
@@ -122,11 +129,14 @@ async fn refused_and_failed_operations_are_logged() {
         ["createSession", "success", 201, null],
         ["deleteSession", "denied", 403, "forbidden"],
         ["deleteSession", "failure", 404, "not_found"],
+        ["deleteSession", "failure", 404, "not_found"],
         ["updateSession", "failure", 400, "validation_error"],
     ]);
     assert_eq!(json!(ends), expected);
-    assert_eq!(log[1]["resource"], "sessions/no-such-thing");
-    assert_ne!(log[2]["actor"]["id"], log[3]["actor"]["id"]);
+    // Only what is an id, as the gateway writes it.
+    assert_eq!(log[2]["resource"], Value::Null);
+    assert_eq!(log[1]["resource"], format!("sessions/{NEVER}"));
+    assert_ne!(log[3]["actor"]["id"], log[4]["actor"]["id"]);
 }
 
 async fn pages_are_newest_first_and_whole() {
@@ -183,7 +193,21 @@ async fn no_secret_is_in_the_log() {
     let rotated = organization.post(&format!("/api/v1/api-keys/{id}:rotate")).await.expect(200);
     let query = format!("/api/v1/sessions/{id}:start?key={secret}");
     organization.post(&query).await.expect_error(404, "not_found");
-    let text = organization.get(LOG).await.text();
+    // Where an id belongs, as it is and disguised.
+    let jwt = "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiJ1In0.c2lnbmF0dXJl";
+    let encoded: String = secret.bytes().fold(String::new(), |all, byte| format!("{all}%{byte:02x}"));
+    for pasted in [secret, &organization.key, &secret.replace('_', "%5F"), &encoded, jwt] {
+        organization.delete(&format!("/api/v1/api-keys/{pasted}")).await.expect(404);
+        organization.post(&format!("/api/v1/api-keys/{pasted}:rotate")).await.expect(404);
+        organization.post(&format!("/api/v1/sessions/{pasted}:stop")).await.expect(404);
+    }
+    let entries = log(&organization).await;
+    assert!(entries[..15].iter().all(|entry| entry["resource"].is_null()), "{entries:#?}");
+    // A key's id is its name however it is spelled.
+    organization.delete(&format!("/api/v1/api-keys/%{:02x}{}", id.as_bytes()[0], &id[1..])).await.expect(204);
+    assert_eq!(log(&organization).await[0]["resource"], format!("api-keys/{id}"));
+    let text = organization.get(&format!("{LOG}?limit=200")).await.text();
+    assert!(!text.contains(&encoded) && !text.contains("eyJ"), "{text}");
     for secret in [&organization.key, secret, rotated["key"].as_str().unwrap()] {
         assert!(!text.contains(secret), "{text}");
         assert!(!text.contains(&secret[..secret.len() / 2]), "{text}");
@@ -206,8 +230,71 @@ async fn entries_cannot_be_changed_or_removed() {
     ] {
         eventually("the database to refuse", Patience::seconds(20), async || refused(statement)).await;
     }
+    // Another entry in the place of one that is there is not taken, nor said to be.
+    let columns =
+        "organization_id, at, actor_type, actor_id, actor_is_super_admin, operation, request_id, status";
+    let values = "?1, at, actor_type, 'somebody else', 0, 'nothing', request_id, 200";
+    let statements = ["REPLACE", "INSERT OR REPLACE", "INSERT OR IGNORE", "INSERT"].map(|insert| {
+        [
+            format!("{insert} INTO audit_log (id, {columns}) SELECT id, {values} FROM audit_log WHERE organization_id = ?1"),
+            format!(
+                "{insert} INTO audit_log (rowid, id, {columns}) SELECT rowid, id || 'x', {values} FROM audit_log \
+                 WHERE organization_id = ?1"
+            ),
+        ]
+    });
+    let ignored = |statement: &str| match database.execute(statement, params![organization.name]) {
+        Ok(changed) => {
+            assert_eq!(changed, 0, "{statement}");
+            Ok(())
+        }
+        Err(failure) if failure.to_string().contains("locked") => Err(failure.to_string()),
+        Err(failure) => panic!("{statement}: {failure}"),
+    };
+    for statement in statements.as_flattened() {
+        eventually("the database to ignore it", Patience::seconds(20), async || ignored(statement)).await;
+    }
     for method in [Method::DELETE, Method::PATCH, Method::POST] {
         organization.call(method, LOG, None).await.expect(405);
     }
     assert_eq!(log(&organization).await, before);
+}
+
+async fn nobody_fills_the_log_with_what_they_may_not_do() {
+    let organization = Organization::new();
+    let reader = organization.with_key(&["read"], KeyState::Valid);
+    let path = format!("/api/v1/sessions/{NEVER}");
+    let denied = (0..TOO_MANY).map(async |_| reader.delete(&path).await.expect_error(403, "forbidden"));
+    futures::future::join_all(denied).await;
+    let failed = (0..TOO_MANY).map(async |_| organization.delete(&path).await.expect_error(404, "not_found"));
+    futures::future::join_all(failed).await;
+    // What is done is written all the same.
+    let session = organization.session(&json!({})).await;
+    let mut entries = log(&organization).await;
+    let older = format!("{LOG}?limit=200&cursor={}", {
+        let page = organization.get(&format!("{LOG}?limit=200")).await.expect(200);
+        page["nextCursor"].as_str().unwrap_or_default().to_owned()
+    });
+    if entries.len() == 200 {
+        entries.extend(organization.get(&older).await.expect(200)["data"].as_array().unwrap().clone());
+    }
+    assert_eq!(entries[0]["resource"], format!("sessions/{}", session.id));
+    for outcome in ["denied", "failure"] {
+        let written = entries.iter().filter(|entry| entry["outcome"] == outcome).count();
+        println!("    {written} of {TOO_MANY} with outcome {outcome} are in the log");
+        assert!((60..=120).contains(&written), "{outcome}: {written}");
+    }
+}
+
+async fn a_look_that_begins_a_pairing_is_logged_once() {
+    let organization = Organization::new();
+    let session = organization.session(&json!({})).await;
+    session.get("/qr").await.expect_error(404, "not_found");
+    session.code().await;
+    session.get("/qr").await.expect(200);
+    let log = log(&organization).await;
+    let [look, _] = log.as_slice() else { panic!("{log:#?}") };
+    let said =
+        json!([look["operation"], look["outcome"], look["status"], look["errorCode"], look["resource"]]);
+    assert_eq!(said, json!(["sessionQR", "success", 404, null, format!("sessions/{}", session.id)]));
 }

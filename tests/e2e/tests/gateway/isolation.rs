@@ -52,6 +52,8 @@ fn body_of(operation: &str) -> Option<Value> {
         "createSession" => Some(json!({"label": "mine"})),
         "updateSession" => Some(json!({"label": "mine now"})),
         "sendMessage" => Some(json!({"type": "text", "to": "4915112345678", "text": "hi"})),
+        "sessionPairingCode" => Some(json!({"phone": "4915112345678"})),
+        "submitPasskey" => Some(json!({"confirmed": true})),
         "createApiKey" => Some(json!({"name": "mine", "permissions": ["read"]})),
         "updateApiKey" => Some(json!({"name": "mine now"})),
         "rotateApiKey" => Some(json!({"overlapSeconds": 0})),

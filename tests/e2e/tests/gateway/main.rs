@@ -19,14 +19,21 @@ mod api_keys;
 mod attempts;
 mod audit;
 mod bad_input;
+mod browser;
 mod contract;
 mod events;
 mod heartbeat;
 mod isolation;
 mod lifecycle;
+mod linking;
 mod messages;
+mod passkey;
 mod recovery;
 mod sessions;
+mod storm;
+mod sweep;
+mod timeline;
+mod timelock;
 
 use std::cell::Cell;
 use std::process::ExitCode;
@@ -49,13 +56,20 @@ fn main() -> ExitCode {
     // The longest first: five minutes of silence, then those that queue for a sandbox of their own.
     let all = [
         heartbeat::tests(),
+        linking::tests(),
+        passkey::tests(),
         recovery::tests(),
+        storm::tests(),
+        sweep::tests(),
         lifecycle::tests(),
         api_keys::tests(),
         attempts::tests(),
         audit::tests(),
+        browser::tests(),
         sessions::tests(),
         messages::tests(),
+        timelock::tests(),
+        timeline::tests(),
         events::tests(),
         isolation::tests(),
         bad_input::tests(),

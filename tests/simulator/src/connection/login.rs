@@ -47,6 +47,7 @@ pub async fn admit(
         Kind::Failure { reason } => Some(*reason),
         _ => None,
     });
+    let refusal = refusal.or(world.web_page.refusal(payload));
     let known = find(world, &claimed, client_static);
     let (account, device) = match (refusal, known) {
         (None, Some(known)) => known,

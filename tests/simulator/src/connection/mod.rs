@@ -16,8 +16,7 @@ use futures::StreamExt as _;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use wacore::xml::DisplayableNode;
-use wacore_binary::marshal::unmarshal_ref;
-use wacore_binary::{Node, util};
+use wacore_binary::Node;
 use waproto::buffa::Message as _;
 use waproto::whatsapp::ClientPayload;
 
@@ -25,6 +24,7 @@ use crate::account::DeviceAddress;
 use crate::faults::Stage;
 use crate::noise::Established;
 use crate::pairing;
+use crate::stanza;
 use crate::world::{OpenSocket, World};
 use reader::Reader;
 use session::{Role, Session};
@@ -134,7 +134,6 @@ impl Incoming {
     fn node(&mut self, mut frame: bytes::BytesMut) -> Result<Node> {
         self.cipher.decrypt_in_place_with_counter(self.counter, &mut frame).context("transport frame")?;
         self.counter = self.counter.wrapping_add(1);
-        let unpacked = util::unpack(&frame)?;
-        Ok(unmarshal_ref(&unpacked)?.to_owned())
+        stanza::from_bytes(&frame)
     }
 }

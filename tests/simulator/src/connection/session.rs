@@ -13,9 +13,9 @@ use wacore_binary::builder::NodeBuilder;
 use super::Outgoing;
 use super::acks::Acks;
 use crate::account::{Account, Device};
-use crate::pairing::Registration;
+use crate::pairing::{self, Registration};
 use crate::world::World;
-use crate::{iq, phone, receipts, routing, stanza};
+use crate::{iq, phone, reachout, receipts, routing, stanza};
 
 /// How often the server pings. Baileys never answers, so an unanswered ping means nothing.
 const PING_EVERY: Duration = Duration::from_secs(25);
@@ -72,8 +72,7 @@ impl Session {
             return;
         }
         if matches!(stanza::attr(&node, "type").as_str(), "get" | "set") {
-            // Baileys already asks for things here; an answer keeps it from waiting for one.
-            self.send(stanza::result(&node, []));
+            pairing::answer(&self.world, registration, &node);
         } else {
             registration.answered(node);
         }
@@ -82,32 +81,41 @@ impl Session {
     async fn handle_paired(&self, account: &Arc<Account>, device: &Arc<Device>, node: Node) {
         match node.tag.as_ref() {
             "iq" => self.handle_iq(account, device, &node).await,
+            // One unit: an answer that goes out stands for all that the stanza has changed.
+            _ => self.world.store.unit(|| self.handle_one_way(account, device, &node)),
+        }
+    }
+
+    /// A stanza that is acknowledged, not answered.
+    fn handle_one_way(&self, account: &Arc<Account>, device: &Arc<Device>, node: &Node) {
+        match node.tag.as_ref() {
             "message" => {
                 let peer = device.address();
                 if let Some(code) = Acks::refusal(&self.world, &peer) {
-                    self.acks.refuse(&node, code);
+                    self.acks.refuse(node, code);
                     return;
                 }
                 // The ack first: a receipt for a message the server hasn't taken would be absurd.
-                match routing::recipient(&self.world, &node) {
+                let recipient = routing::recipient(&self.world, node);
+                match recipient.and_then(|to| reachout::permit(&self.world, account, device, to)) {
                     Ok(recipient) => {
-                        self.acks.accept(&self.world, &peer, &node);
-                        routing::deliver(&self.world, account, device.id, &recipient, &node);
+                        self.acks.accept(&self.world, &peer, node);
+                        routing::deliver(&self.world, account, device.id, &recipient, node);
                     }
-                    Err(code) => self.acks.refuse(&node, code),
+                    Err(code) => self.acks.refuse(node, code),
                 }
             }
             "receipt" => {
-                self.send(stanza::ack(&node));
-                for id in receipts::message_ids(&node) {
+                self.send(stanza::ack(node));
+                for id in receipts::message_ids(node) {
                     device.mailbox.settle("message", &id, None);
                 }
-                receipts::route(&self.world, account, device.id, &node);
+                receipts::route(&self.world, account, device.id, node);
             }
             "ack" => {
-                let class = stanza::attr(&node, "class");
-                let kind = stanza::opt(&node, "type");
-                device.mailbox.settle(&class, &stanza::attr(&node, "id"), kind.as_deref());
+                let class = stanza::attr(node, "class");
+                let kind = stanza::opt(node, "type");
+                device.mailbox.settle(&class, &stanza::attr(node, "id"), kind.as_deref());
             }
             "ib" => {
                 if let Some(batch) = node.get_optional_child("offline_batch") {
@@ -115,7 +123,7 @@ impl Session {
                 }
             }
             "presence" | "chatstate" | "notification" | "call" => {}
-            _ => log::info!("ignored from {}: {}", device.jid(), DisplayableNode(&node)),
+            _ => log::info!("ignored from {}: {}", device.jid(), DisplayableNode(node)),
         }
     }
 
@@ -129,6 +137,8 @@ impl Session {
             self.begin_delivery(device);
             if !device.bootstrapped.swap(true, Ordering::Relaxed) {
                 phone::linking::bootstrap(&self.world, account, device).await;
+                // Only now: a crash in between must not leave the device without its keys.
+                device.keep(&account.shelf);
             }
         }
     }

@@ -23,6 +23,8 @@ use crate::world::World;
 
 /// Bit 1 of a frame's first byte: the rest is zlib.
 const COMPRESSED: u8 = 2;
+/// So many stanzas wait for the disk together.
+const BATCH: usize = 64;
 /// Not a valid ciphertext under any key.
 const GARBAGE: [u8; 48] = [0xA5; 48];
 
@@ -70,40 +72,47 @@ pub async fn run(
     peer: Peer,
 ) -> bool {
     let mut counter = 0;
-    while let Some(outgoing) = incoming.recv().await {
-        world.faults.unstalled(Stage::Now, peer.get()).await;
-        let message = match outgoing {
-            Outgoing::Node(node) => {
-                log::trace!("-> {:?} {}", peer.get(), DisplayableNode(&node));
-                let compress = world
-                    .faults
-                    .take(peer.get(), |kind| matches!(kind, Kind::CompressedFrames).then_some(()))
-                    .is_some();
-                match seal(&node, &cipher, counter, compress) {
-                    Ok(frame) => {
-                        counter += 1;
-                        Message::Binary(frame.into())
-                    }
-                    Err(error) => {
-                        log::error!("a node could not be encoded: {error:#}");
-                        continue;
+    let mut batch = Vec::new();
+    while incoming.recv_many(&mut batch, BATCH).await > 0 {
+        // Nobody may hear of anything that a crash could still undo.
+        if !world.store.settled().await {
+            return false;
+        }
+        for outgoing in batch.drain(..) {
+            world.faults.unstalled(Stage::Now, peer.get()).await;
+            let message = match outgoing {
+                Outgoing::Node(node) => {
+                    log::trace!("-> {:?} {}", peer.get(), DisplayableNode(&node));
+                    let compress = world
+                        .faults
+                        .take(peer.get(), |kind| matches!(kind, Kind::CompressedFrames).then_some(()))
+                        .is_some();
+                    match seal(&node, &cipher, counter, compress) {
+                        Ok(frame) => {
+                            counter += 1;
+                            Message::Binary(frame.into())
+                        }
+                        Err(error) => {
+                            log::error!("a node could not be encoded: {error:#}");
+                            continue;
+                        }
                     }
                 }
+                Outgoing::Garbage => Message::Binary(framed(&GARBAGE).into()),
+                Outgoing::Truncated => {
+                    let mut frame = framed(&GARBAGE);
+                    frame.truncate(GARBAGE.len() / 2);
+                    Message::Binary(frame.into())
+                }
+                Outgoing::Close(Some(code)) => {
+                    let frame = CloseFrame { code, reason: "".into() };
+                    return sink.send(Message::Close(Some(frame))).await.is_ok();
+                }
+                Outgoing::Close(None) => return false,
+            };
+            if sink.send(message).await.is_err() {
+                return false;
             }
-            Outgoing::Garbage => Message::Binary(framed(&GARBAGE).into()),
-            Outgoing::Truncated => {
-                let mut frame = framed(&GARBAGE);
-                frame.truncate(GARBAGE.len() / 2);
-                Message::Binary(frame.into())
-            }
-            Outgoing::Close(Some(code)) => {
-                let frame = CloseFrame { code, reason: "".into() };
-                return sink.send(Message::Close(Some(frame))).await.is_ok();
-            }
-            Outgoing::Close(None) => return false,
-        };
-        if sink.send(message).await.is_err() {
-            return false;
         }
     }
     false

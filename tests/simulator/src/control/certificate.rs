@@ -16,5 +16,6 @@ pub async fn rotate(State(world): Shared) -> Result<StatusCode, Error> {
         .authority
         .rotate()
         .map_err(|error| Error::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", &error.to_string()))?;
+    world.keep();
     Ok(StatusCode::NO_CONTENT)
 }

@@ -34,7 +34,7 @@ struct ShownDevice {
 impl ShownDevice {
     fn of(device: &Device) -> Self {
         let logins = device.logins.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let keys = device.keys.lock().unwrap_or_else(PoisonError::into_inner).one_time.len();
+        let keys = device.keys.lock().unwrap_or_else(PoisonError::into_inner).one_time_left();
         Self {
             jid: device.jid().to_string(),
             lid: device.lid_jid().to_string(),

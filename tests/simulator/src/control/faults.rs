@@ -11,6 +11,7 @@ use wacore_binary::Jid;
 use super::{Error, Shared, parse};
 use crate::account::DeviceAddress;
 use crate::faults::{Fault, Kind, Target};
+use crate::reachout;
 use crate::world::World;
 
 const PREFIX: &str = "fault-";
@@ -50,6 +51,7 @@ pub async fn arm(State(world): Shared, body: Bytes) -> Result<(StatusCode, Json<
     }
     let fault = world.faults.arm(kind, target, count);
     world.strike(&fault);
+    reachout::announce(&world, &fault);
     Ok((StatusCode::CREATED, Json(shown(&fault))))
 }
 
@@ -79,13 +81,21 @@ pub async fn list(State(world): Shared) -> Json<Value> {
 }
 
 pub async fn clear(State(world): Shared) -> StatusCode {
+    let lifted = world.faults.list();
     world.faults.clear();
+    for fault in &lifted {
+        reachout::announce(&world, fault);
+    }
     StatusCode::NO_CONTENT
 }
 
 pub async fn remove(State(world): Shared, Path(id): Path<String>) -> Result<StatusCode, Error> {
-    let number = id.strip_prefix(PREFIX).unwrap_or(&id).parse().ok();
+    let number: Option<u64> = id.strip_prefix(PREFIX).unwrap_or(&id).parse().ok();
+    let lifted = world.faults.list().into_iter().find(|fault| Some(fault.id) == number);
     if number.is_some_and(|id| world.faults.remove(id)) {
+        if let Some(fault) = &lifted {
+            reachout::announce(&world, fault);
+        }
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(Error::not_found("no such fault, or it is used up"))

@@ -2,8 +2,12 @@
 
 mod certificate;
 mod connections;
+mod contacts;
 mod devices;
 mod faults;
+mod groups;
+mod linking;
+mod passkeys;
 mod phones;
 
 use std::sync::Arc;
@@ -11,8 +15,9 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State, WebSocketUpgrade};
+use axum::extract::{Query, Request, State, WebSocketUpgrade};
 use axum::http::StatusCode;
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use axum::{Json, extract::ws::rejection::WebSocketUpgradeRejection};
@@ -38,11 +43,25 @@ pub fn router(world: Arc<World>) -> Router {
         .route("/ws/chat", get(chat))
         .route("/healthz", get(|| async { Json(json!({ "status": "ok" })) }))
         .route("/phones", get(phones::list).post(phones::create))
-        .route("/phones/{number}/scan", post(phones::scan))
+        .route("/phones/{number}/scan", post(linking::scan))
+        .route("/phones/{number}/enter-code", post(linking::enter))
+        .route("/phones/{number}/codes", get(linking::codes))
+        .route("/phones/{number}/codes/expire", post(linking::expire_code))
+        .route("/phones/{number}/codes/refresh", post(linking::refresh_code))
+        .route("/phones/{number}/passkey", get(passkeys::show).put(passkeys::require))
+        .route("/phones/{number}/passkey/assert", post(passkeys::assert))
+        .route("/phones/{number}/passkey/expire", post(passkeys::expire))
+        .route("/phones/{number}/passkey/confirm", post(passkeys::confirm))
+        .route("/registrations/refresh", post(linking::refresh_registration))
         .route("/phones/{number}/messages", get(phones::messages).post(phones::send))
         .route("/phones/{number}/receipts", get(phones::receipts))
         .route("/phones/{number}/read", post(phones::read))
         .route("/phones/{number}/devices/{device}", delete(devices::unlink))
+        .route("/phones/{number}/contacts", get(contacts::list).put(contacts::replace))
+        .route("/groups", get(groups::list).post(groups::create))
+        .route("/groups/{group}", get(groups::show).patch(groups::change))
+        .route("/groups/{group}/participants", post(groups::add))
+        .route("/groups/{group}/participants/{person}", delete(groups::remove))
         .route("/devices", get(devices::list))
         .route("/connections", get(connections::show))
         .route("/faults", get(faults::list).post(faults::arm).delete(faults::clear))
@@ -50,11 +69,22 @@ pub fn router(world: Arc<World>) -> Router {
         .route("/certificate", get(certificate::show))
         .route("/certificate/rotate", post(certificate::rotate))
         .route("/reset", post(reset))
+        .merge(world.web_page.router())
         .fallback(|| async { Error::not_found("no such resource") })
         .method_not_allowed_fallback(|| async {
             Error::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "no such operation here")
         })
+        .layer(middleware::from_fn_with_state(world.clone(), settled))
         .with_state(world)
+}
+
+/// An answer waits until what it reports is on disk.
+async fn settled(State(world): Shared, request: Request, next: Next) -> Response {
+    let answer = next.run(request).await;
+    if world.store.settled().await {
+        return answer;
+    }
+    Error::new(StatusCode::SERVICE_UNAVAILABLE, "ending", "the state is closed").into_response()
 }
 
 async fn chat(

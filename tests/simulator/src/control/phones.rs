@@ -13,8 +13,7 @@ use wacore_binary::Jid;
 
 use super::{Error, Poll, Shared, parse};
 use crate::account::Account;
-use crate::pairing::ScanError;
-use crate::phone::{linking, sending};
+use crate::phone::sending;
 use crate::world::World;
 
 /// E.164 without the plus.
@@ -77,38 +76,6 @@ pub async fn create(State(world): Shared, body: Bytes) -> Result<(StatusCode, Js
 pub async fn list(State(world): Shared) -> Json<Value> {
     let phones: Vec<_> = world.accounts().iter().map(|account| ShownPhone::of(account)).collect();
     Json(json!({ "phones": phones }))
-}
-
-#[derive(Deserialize)]
-pub struct Scan {
-    qr: String,
-}
-
-pub async fn scan(
-    State(world): Shared,
-    Path(number): Path<String>,
-    body: Bytes,
-) -> Result<Json<Value>, Error> {
-    let account = find(&world, &number)?;
-    let Scan { qr } = parse(&body)?;
-    // A task of its own: a caller that hangs up must not leave a companion half linked.
-    let scan = tokio::spawn(async move { linking::scan(&world, &account, &qr).await });
-    let device = scan.await.unwrap_or(Err(ScanError::TimedOut)).map_err(refusal)?;
-    Ok(Json(json!({ "deviceJid": device.to_string() })))
-}
-
-fn refusal(error: ScanError) -> Error {
-    match error {
-        ScanError::Malformed(why) => Error::new(StatusCode::BAD_REQUEST, "malformed_code", why),
-        ScanError::Unknown => Error::new(StatusCode::NOT_FOUND, "unknown_ref", "nobody shows this code"),
-        ScanError::Stale => Error::new(StatusCode::GONE, "stale_ref", "this code is no longer shown"),
-        ScanError::Taken => Error::new(StatusCode::CONFLICT, "ref_taken", "this code has been scanned"),
-        ScanError::Mismatch(why) => Error::new(StatusCode::UNPROCESSABLE_ENTITY, "code_mismatch", why),
-        ScanError::Refused(why) => Error::new(StatusCode::UNPROCESSABLE_ENTITY, "companion_refused", why),
-        ScanError::TimedOut => {
-            Error::new(StatusCode::REQUEST_TIMEOUT, "companion_silent", "the companion did not sign in time")
-        }
-    }
 }
 
 #[derive(Deserialize)]

@@ -4,16 +4,20 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use serde::Serialize;
+use anyhow::Result;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::clock;
+use crate::store::shelf::ordered;
+use crate::store::{Kind, Rows, Shelf, rows};
 
 /// Older entries are forgotten.
 const CAPACITY: usize = 50_000;
 
 /// A decrypted message.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Received {
     /// Who wrote it, as a phone-number JID.
@@ -32,7 +36,7 @@ pub struct Received {
 }
 
 /// A receipt for messages of this phone's account.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ReceivedReceipt {
     /// `delivery`, `read`, `played`.
@@ -60,23 +64,39 @@ struct Log<T> {
 pub struct Inbox<T> {
     log: Mutex<Log<T>>,
     last: watch::Sender<u64>,
+    kind: Kind,
+    shelf: Shelf,
 }
 
-impl<T> Default for Inbox<T> {
-    fn default() -> Self {
-        Self { log: Mutex::new(Log { next: 1, entries: VecDeque::new() }), last: watch::Sender::new(0) }
+impl<T: Clone + Serialize + DeserializeOwned> Inbox<T> {
+    /// An empty log.
+    pub fn new(kind: Kind, shelf: Shelf) -> Self {
+        let log = Log { next: 1, entries: VecDeque::new() };
+        Self { log: Mutex::new(log), last: watch::Sender::new(0), kind, shelf }
     }
-}
 
-impl<T: Clone> Inbox<T> {
+    /// As it was kept, with its numbers.
+    pub fn restore(rows: &mut Rows, number: &str, kind: Kind, shelf: Shelf) -> Result<Self> {
+        let mut entries = VecDeque::new();
+        for (seq, entry) in rows.take_json(kind, number)? {
+            entries.push_back(Numbered { seq: rows::number(&seq)?, entry });
+        }
+        let last = entries.back().map_or(0, |entry| entry.seq);
+        let log = Mutex::new(Log { next: last + 1, entries });
+        Ok(Self { log, last: watch::Sender::new(last), kind, shelf })
+    }
+
     pub fn push(&self, entry: T) {
         let seq = {
             let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
             let seq = log.next;
             log.next += 1;
+            self.shelf.put_json(self.kind, ordered(seq), &entry);
             log.entries.push_back(Numbered { seq, entry });
-            if log.entries.len() > CAPACITY {
-                log.entries.pop_front();
+            if log.entries.len() > CAPACITY
+                && let Some(oldest) = log.entries.pop_front()
+            {
+                self.shelf.delete(self.kind, ordered(oldest.seq));
             }
             seq
         };
@@ -99,15 +119,15 @@ mod tests {
 
     #[tokio::test]
     async fn a_reader_that_waits_gets_what_comes_and_none_twice() {
-        let inbox = std::sync::Arc::new(Inbox::default());
+        let inbox = std::sync::Arc::new(Inbox::new(Kind::ReceivedMessage, Shelf::default()));
         let reader = tokio::spawn({
             let inbox = inbox.clone();
             async move { inbox.after(0, Duration::from_secs(5)).await }
         });
         tokio::task::yield_now().await;
-        inbox.push("a");
+        inbox.push("a".to_owned());
         let got = reader.await.unwrap();
-        assert_eq!(got.iter().map(|n| (n.seq, n.entry)).collect::<Vec<_>>(), [(1, "a")]);
+        assert_eq!(got.iter().map(|n| (n.seq, n.entry.as_str())).collect::<Vec<_>>(), [(1, "a")]);
         assert!(inbox.after(1, Duration::ZERO).await.is_empty());
     }
 }

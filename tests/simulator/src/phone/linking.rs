@@ -1,8 +1,8 @@
 //! What a phone does about its companions: it scans their code, signs them into the account, tells a new one what it
-//! needs to know, and throws one out.
+//! needs to know, and throws one out. (Typed codes are in `code_entry`, passkeys in `handoff`.)
 
 use std::io::Write as _;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, Result};
@@ -22,7 +22,7 @@ use waproto::whatsapp::{
     ADVSignedDeviceIdentityHMAC, ADVSignedKeyIndexList, HistorySync, Message, Pushname, history_sync,
 };
 
-use super::{Phone, address, sending};
+use super::{Phone, address, handoff, sending};
 use crate::account::{Account, Device, Logins};
 use crate::connection::Outgoing;
 use crate::mailbox::Mailbox;
@@ -36,17 +36,70 @@ const ACCOUNT_SIGNATURE: [u8; 2] = [6, 0];
 const DEVICE_SIGNATURE: [u8; 2] = [6, 1];
 const KEY_INDEX_LIST_SIGNATURE: [u8; 2] = [6, 2];
 
-/// Scans a companion's QR code: from the code to a linked device.
-pub async fn scan(world: &Arc<World>, account: &Arc<Account>, qr: &str) -> Result<Jid, ScanError> {
+/// What a phone has learnt of the companion it is about to link.
+pub struct Candidate {
+    pub identity: Vec<u8>,
+    /// What only the two of them know.
+    pub adv_secret: Vec<u8>,
+}
+
+/// How far a link has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Progress {
+    Linked(Jid),
+    /// The account wants its passkey first: what happens next is up to its owner.
+    Passkey,
+}
+
+/// Scans a companion's QR code: from the code to a linked device, or to the passkey.
+pub async fn scan(world: &Arc<World>, account: &Arc<Account>, qr: &str) -> Result<Progress, ScanError> {
     let code = QrCode::parse(qr)?;
     let registration = Registration::claim(world, &code)?;
+    let candidate = Candidate { identity: code.identity, adv_secret: code.adv_secret };
+    admit(world, account, &registration, candidate).await
+}
+
+/// Links the companion whose registration has been taken for this phone, as soon as the account allows it.
+pub async fn admit(
+    world: &Arc<World>,
+    account: &Arc<Account>,
+    registration: &Arc<Registration>,
+    candidate: Candidate,
+) -> Result<Progress, ScanError> {
+    if account.passkey_required.load(Ordering::Relaxed) {
+        handoff::begin(world, account, registration, candidate).await;
+        return Ok(Progress::Passkey);
+    }
+    link(world, account, registration, &candidate).await.map(Progress::Linked)
+}
+
+/// From the last thing a phone had to know to a linked device.
+pub async fn link(
+    world: &Arc<World>,
+    account: &Arc<Account>,
+    registration: &Registration,
+    candidate: &Candidate,
+) -> Result<Jid, ScanError> {
+    let linked = offer_place(world, account, registration, candidate).await;
+    if linked.is_err() {
+        registration.release();
+    }
+    linked
+}
+
+async fn offer_place(
+    world: &Arc<World>,
+    account: &Arc<Account>,
+    registration: &Registration,
+    candidate: &Candidate,
+) -> Result<Jid, ScanError> {
     let offer = {
         let mut phone = account.phone.lock().await;
-        phone.sign_companion(&code).map_err(|_| ScanError::Mismatch("the identity is no key"))?
+        phone.sign_companion(candidate).map_err(|_| ScanError::Mismatch("the identity is no key"))?
     };
     let jid = Jid::pn_device(account.number.as_str(), offer.device);
     let answer = registration.offer(offer.pair_success(account)).await?;
-    let signed = offer.verify(&answer, &code.identity)?;
+    let signed = offer.verify(&answer, &candidate.identity)?;
 
     let mut published = registration.published.clone();
     published.device_identity = Some(signed);
@@ -79,10 +132,12 @@ struct Offer {
 }
 
 impl Phone {
-    fn sign_companion(&mut self, code: &QrCode) -> Result<Offer> {
+    fn sign_companion(&mut self, candidate: &Candidate) -> Result<Offer> {
         let (device, key_index) = (self.next_device, self.next_key_index);
         self.next_device += 1;
         self.next_key_index += 1;
+        // Never a second time, whatever becomes of this companion.
+        self.keep();
         let details = ADVDeviceIdentity {
             raw_id: Some(self.adv_id),
             timestamp: Some(clock::unix_seconds()),
@@ -91,8 +146,8 @@ impl Phone {
             device_type: Some(ADVEncryptionType::E2EE),
         }
         .encode_to_vec();
-        PublicKey::from_djb_public_key_bytes(&code.identity)?;
-        let message = [&ACCOUNT_SIGNATURE, details.as_slice(), &code.identity].concat();
+        PublicKey::from_djb_public_key_bytes(&candidate.identity)?;
+        let message = [&ACCOUNT_SIGNATURE, details.as_slice(), &candidate.identity].concat();
         let signature = self.identity.private_key().calculate_signature(&message, &mut self.rng)?;
         let account_key = self.identity.public_key().public_key_bytes().to_vec();
         let signed = ADVSignedDeviceIdentity {
@@ -102,7 +157,7 @@ impl Phone {
             device_signature: None,
         }
         .encode_to_vec();
-        let mut mac = Hmac::<Sha256>::new_from_slice(&code.adv_secret)?;
+        let mut mac = Hmac::<Sha256>::new_from_slice(&candidate.adv_secret)?;
         mac.update(&signed);
         let container = ADVSignedDeviceIdentityHMAC {
             details: Some(signed),
@@ -236,7 +291,11 @@ fn history(account: &Account) -> Result<Message> {
 pub async fn forget(world: &Arc<World>, account: &Arc<Account>, device: u16) -> Option<Arc<Device>> {
     let removed = account.remove_device(device)?;
     removed.mailbox.clear();
-    account.phone.lock().await.store.sessions.remove(&address(account, device));
+    {
+        let mut phone = account.phone.lock().await;
+        phone.store.sessions.remove(&address(account, device));
+        phone.keep();
+    }
     publish_key_indexes(account).await;
     usync::announce(world, account, device, removed.key_index, Change::Removed);
     log::info!("unlinked {}", removed.jid());

@@ -1,29 +1,33 @@
 //! A simulated primary device: it owns its account's identity, holds real Signal sessions with every device it talks
 //! to, and does what a person's phone does without being asked. Its task takes stanzas in the order they come.
 
+pub mod code_entry;
+mod handoff;
 pub mod inbox;
 pub mod linking;
+pub mod mail;
 mod receiving;
 pub mod sending;
 mod signal_store;
+pub mod upbringing;
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::{Arc, PoisonError, Weak};
+use std::sync::{PoisonError, Weak};
 
 use anyhow::{Result, bail};
-use rand::Rng as _;
 use rand::rngs::StdRng;
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
-use wacore_binary::Node;
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc::UnboundedReceiver;
+use wacore_binary::Jid;
 use wacore_libsignal::protocol::{
     CiphertextMessage, IdentityKeyPair, KeyPair, PreKeySignalMessage, ProtocolAddress, SignalMessage,
     UsePQRatchet, message_decrypt, message_encrypt, process_prekey_bundle,
 };
 use waproto::whatsapp::Message;
 
-use crate::account::{Account, Birth};
-use crate::appstate::AppState;
+use crate::account::Account;
 use crate::prekeys::{self, Published, SignedKey};
+use crate::store::{Kind, Shelf};
 use crate::world::World;
 use crate::{clock, rng};
 use signal_store::SignalStore;
@@ -32,16 +36,12 @@ use signal_store::SignalStore;
 const ONE_TIME_KEYS: usize = 8;
 /// Sent messages a phone could send again.
 const REMEMBERED_MESSAGES: usize = 2_000;
-/// The one signed prekey a phone has.
-const SIGNED_KEY_ID: u32 = 1;
-/// LIDs have fifteen digits.
-const LOWEST_LID: u64 = 100_000_000_000_000;
 
 /// A message a phone has sent.
 #[derive(Clone)]
 struct Sent {
     /// The conversation, as a JID in the namespace it was addressed in.
-    to: wacore_binary::Jid,
+    to: Jid,
     message: Message,
 }
 
@@ -51,6 +51,8 @@ pub struct Phone {
     identity: IdentityKeyPair,
     registration_id: u32,
     signed: SignedKey,
+    /// The signed prekey with its private half, encoded.
+    signed_private: Vec<u8>,
     store: SignalStore,
     next_key: u32,
     /// Tells the companions of this installation from those of another one under the same number.
@@ -59,68 +61,34 @@ pub struct Phone {
     next_key_index: u32,
     sent: HashMap<String, Sent>,
     sent_order: VecDeque<String>,
+    sent_last: u64,
     /// Messages taken in, by sending device and id.
     seen: HashSet<(String, String)>,
     /// How often a message has been asked for again.
     asked: HashMap<(String, String), u8>,
+    shelf: Shelf,
+    /// The record as it was written down last.
+    kept: Option<PhoneRecord>,
 }
 
-/// A new account with its phone, from nothing but the seed and the number.
-pub fn birth(world: &Arc<World>, number: &str, push_name: &str) -> Result<Arc<Account>> {
-    let mut rng = rng::derive(world.seed, "phone", number);
-    let lid = (LOWEST_LID + rng.next_u64() % (9 * LOWEST_LID)).to_string();
-    let identity = IdentityKeyPair::generate(&mut rng);
-    let registration_id = rng.next_u32() % 16_380 + 1;
-    let signed_pair = KeyPair::generate(&mut rng);
-    let signature =
-        identity.private_key().calculate_signature(&signed_pair.public_key.serialize(), &mut rng)?.to_vec();
-    let signed = SignedKey {
-        id: SIGNED_KEY_ID,
-        public: signed_pair.public_key.public_key_bytes().to_vec(),
-        signature,
-    };
-    let public = identity.public_key().public_key_bytes().to_vec();
-    let phone_keys = Published::new(registration_id, public, signed.clone());
-    let store = SignalStore::new(identity.clone(), registration_id, &signed_pair, &signed);
-    let app_state = AppState::new(&mut rng, push_name);
-    let phone = Phone {
-        adv_id: rng.next_u32(),
-        rng,
-        identity,
-        registration_id,
-        signed,
-        store,
-        next_key: 1,
-        next_device: 1,
-        next_key_index: 1,
-        sent: HashMap::new(),
-        sent_order: VecDeque::new(),
-        seen: HashSet::new(),
-        asked: HashMap::new(),
-    };
-    let (phone_mail, mail) = unbounded_channel();
-    let birth = Birth {
-        number: number.to_owned(),
-        lid,
-        push_name: push_name.to_owned(),
-        phone,
-        phone_keys,
-        phone_mail,
-        app_state,
-    };
-    let account = Arc::new(Account::new(birth));
-    if let Ok(mut phone) = account.phone.try_lock() {
-        phone.replenish(&account);
-    }
-    tokio::spawn(live(Arc::downgrade(world), Arc::downgrade(&account), mail));
-    Ok(account)
+/// A phone's own keys and counters as they are kept; what it has gathered is in rows of their own.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+struct PhoneRecord {
+    identity: Vec<u8>,
+    registration_id: u32,
+    signed: SignedKey,
+    signed_private: Vec<u8>,
+    next_key: u32,
+    adv_id: u32,
+    next_device: u16,
+    next_key_index: u32,
 }
 
 /// A phone's life: one stanza after the other, until its account is gone.
-async fn live(world: Weak<World>, account: Weak<Account>, mut mail: UnboundedReceiver<Node>) {
-    while let Some(stanza) = mail.recv().await {
+async fn live(world: Weak<World>, account: Weak<Account>, mut mail: UnboundedReceiver<mail::Numbered>) {
+    while let Some((number, stanza)) = mail.recv().await {
         let (Some(world), Some(account)) = (world.upgrade(), account.upgrade()) else { return };
-        receiving::handle(&world, &account, &stanza).await;
+        receiving::handle(&world, &account, number, &stanza).await;
     }
 }
 
@@ -133,9 +101,9 @@ impl Phone {
     /// Publishes new one-time prekeys for those that have been used up.
     fn replenish(&mut self, account: &Account) {
         let mut published = account.phone_keys.lock().unwrap_or_else(PoisonError::into_inner);
-        while published.one_time.len() < ONE_TIME_KEYS {
+        while published.one_time_left() < ONE_TIME_KEYS {
             let (id, public) = self.fresh_key();
-            published.one_time.push_back((id, public));
+            published.add_one_time(id, public);
         }
     }
 
@@ -145,6 +113,26 @@ impl Phone {
         self.next_key += 1;
         self.store.pre_keys.insert(id, &pair);
         (id, pair.public_key.public_key_bytes().to_vec())
+    }
+
+    /// Writes down what has changed: before anything leaves that depends on it.
+    fn keep(&mut self) {
+        let Self { store, shelf, .. } = self;
+        store.keep(shelf);
+        let record = PhoneRecord {
+            identity: self.identity.serialize().to_vec(),
+            registration_id: self.registration_id,
+            signed: self.signed.clone(),
+            signed_private: self.signed_private.clone(),
+            next_key: self.next_key,
+            adv_id: self.adv_id,
+            next_device: self.next_device,
+            next_key_index: self.next_key_index,
+        };
+        if self.kept.as_ref() != Some(&record) {
+            self.shelf.put_json(Kind::Phone, "", &record);
+            self.kept = Some(record);
+        }
     }
 
     /// Encrypts for one device, opening a session when there is none; the type and the ciphertext.
@@ -163,7 +151,9 @@ impl Phone {
         }
         let padded = self.padded(message);
         let SignalStore { sessions, identities, .. } = &mut self.store;
-        match message_encrypt(&padded, &address, sessions, identities).await? {
+        let encrypted = message_encrypt(&padded, &address, sessions, identities).await?;
+        self.keep();
+        match encrypted {
             CiphertextMessage::PreKeySignalMessage(message) => Ok(("pkmsg", message.serialized().to_vec())),
             CiphertextMessage::SignalMessage(message) => Ok(("msg", message.serialized().to_vec())),
             _ => bail!("an unexpected kind of ciphertext"),
@@ -213,14 +203,24 @@ impl Phone {
         plain
     }
 
-    fn remember(&mut self, id: &str, sent: Sent) {
-        self.sent.insert(id.to_owned(), sent);
+    fn remember(&mut self, id: &str, to: Jid, message: Message) {
+        self.sent_last += 1;
+        let encoded = waproto::codec::message_to_vec(&message);
+        self.shelf.put_json(Kind::Sent, id, &(self.sent_last, to.to_string(), encoded));
+        self.sent.insert(id.to_owned(), Sent { to, message });
         self.sent_order.push_back(id.to_owned());
         if self.sent_order.len() > REMEMBERED_MESSAGES
             && let Some(oldest) = self.sent_order.pop_front()
         {
             self.sent.remove(&oldest);
+            self.shelf.delete(Kind::Sent, oldest);
         }
+    }
+
+    /// A message has been taken in; true when it is new.
+    fn note_seen(&mut self, from: &Jid, id: &str) -> bool {
+        self.shelf.put(Kind::Seen, format!("{from} {id}"), Vec::new);
+        self.seen.insert((from.to_string(), id.to_owned()))
     }
 
     /// Signs which companions the account has: without a place on this list a client ignores a device.

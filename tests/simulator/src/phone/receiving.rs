@@ -21,17 +21,22 @@ const MOST_RETRIES: u8 = 5;
 /// Plaintexts are padded in the way of version 2.
 const PADDING: u8 = 2;
 
-/// One stanza.
-pub async fn handle(world: &Arc<World>, account: &Arc<Account>, stanza: &Node) {
+/// One stanza, under its number in the phone's mail.
+pub async fn handle(world: &Arc<World>, account: &Arc<Account>, number: u64, stanza: &Node) {
     let outcome = match stanza.tag.as_ref() {
         "message" => message(world, account, stanza).await,
         "receipt" if stanza::attr(stanza, "type") == "retry" => sending::resend(world, account, stanza).await,
         "receipt" => {
-            receipt(world, account, stanza);
-            Ok(())
+            // Together, or a crash in between would show the receipt twice.
+            account.shelf.unit(|| {
+                receipt(world, account, stanza);
+                account.phone_mail.settle(number);
+            });
+            return;
         }
         _ => Ok(()),
     };
+    account.phone_mail.settle(number);
     if let Err(error) = outcome {
         log::warn!("phone {}: {}: {error:#}", account.number, stanza.tag);
     }
@@ -55,36 +60,53 @@ async fn message(world: &Arc<World>, account: &Arc<Account>, stanza: &Node) -> R
     let address = address(&sender, from.device);
     for enc in stanza.get_children_by_tag("enc") {
         let mut phone = account.phone.lock().await;
+        // Baileys addresses a note to self to the phone twice; and a crash may have come after the message was taken
+        // in and before its receipt.
+        if phone.seen.contains(&key) {
+            drop(phone);
+            confirm(world, account, stanza, &from, &sender);
+            continue;
+        }
         let plain = phone.decrypt(&address, &stanza::attr(enc, "type"), stanza::content(enc)).await;
         phone.replenish(account);
         let decoded = plain.and_then(|plain| decode_plaintext(&plain, PADDING));
         match decoded {
             Ok(message) => {
                 phone.asked.remove(&key);
-                // Baileys addresses a note to self to the phone twice, with two valid ciphertexts.
-                let new = phone.seen.insert(key.clone());
+                // The ratchet has moved on: the message exists nowhere else any more.
+                let request = account.shelf.unit(|| {
+                    phone.keep();
+                    phone.note_seen(&from, &id);
+                    take_in(world, account, stanza, &from, &sender, message)
+                });
                 drop(phone);
                 confirm(world, account, stanza, &from, &sender);
-                if new {
-                    take_in(world, account, stanza, &from, &sender, message).await?;
+                if request? == Some(Request::AppStateKey) {
+                    let share = account.app_state.lock().unwrap_or_else(PoisonError::into_inner).key_share();
+                    sending::send_peer(world, account, from.device, share).await?;
                 }
             }
             Err(error) => {
                 log::info!("phone {}: can't decrypt {id} of {from}: {error:#}", account.number);
-                if !phone.seen.contains(&key) {
-                    let asked = phone.asked.entry(key.clone()).or_default();
-                    *asked += 1;
-                    let count = *asked;
-                    if count <= MOST_RETRIES {
-                        let retry = phone.retry_receipt(stanza, &from, &id, count);
-                        drop(phone);
-                        receipts::route(world, account, 0, &retry);
-                    }
+                let asked = phone.asked.entry(key.clone()).or_default();
+                *asked += 1;
+                let count = *asked;
+                let retry = (count <= MOST_RETRIES).then(|| phone.retry_receipt(stanza, &from, &id, count));
+                phone.keep();
+                drop(phone);
+                if let Some(retry) = retry {
+                    receipts::route(world, account, 0, &retry);
                 }
             }
         }
     }
     Ok(())
+}
+
+/// What a companion wants of its phone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Request {
+    AppStateKey,
 }
 
 /// The delivery receipt.
@@ -99,24 +121,24 @@ fn confirm(world: &World, account: &Arc<Account>, stanza: &Node, from: &Jid, sen
     receipts::route(world, account, 0, &receipt.build());
 }
 
-async fn take_in(
-    world: &Arc<World>,
-    account: &Arc<Account>,
+/// Puts a message where the person at the phone sees it, unless it is a word between devices.
+fn take_in(
+    world: &World,
+    account: &Account,
     stanza: &Node,
     from: &Jid,
     sender: &Account,
     mut message: Message,
-) -> Result<()> {
+) -> Result<Option<Request>> {
     let own = sender.number == account.number;
     if let Some(protocol) = message.protocol_message.as_option()
         && own
         && protocol.app_state_sync_key_request.is_set()
     {
-        let share = account.app_state.lock().unwrap_or_else(PoisonError::into_inner).key_share();
-        return sending::send_peer(world, account, from.device, share).await;
+        return Ok(Some(Request::AppStateKey));
     }
     if stanza::attr(stanza, "category") == "peer" {
-        return Ok(());
+        return Ok(None);
     }
     let mut chat = sender.pn();
     if let Some(copy) = message.device_sent_message.take() {
@@ -135,7 +157,7 @@ async fn take_in(
         from_device: from.device,
         from_me: own,
     });
-    Ok(())
+    Ok(None)
 }
 
 fn text(message: &Message) -> Option<String> {

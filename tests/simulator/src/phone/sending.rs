@@ -8,7 +8,7 @@ use wacore_binary::builder::NodeBuilder;
 use wacore_binary::{Jid, Node};
 use waproto::whatsapp::Message;
 
-use super::{Phone, Sent, address};
+use super::{Phone, address};
 use crate::account::Account;
 use crate::world::World;
 use crate::{clock, prekeys, receipts, rng, routing, stanza};
@@ -38,7 +38,7 @@ async fn send(world: &Arc<World>, account: &Arc<Account>, to: &Jid, message: Mes
         let enc = phone.enc(account, device.id, &copy, None).await;
         participants.extend(participant(account.jid_like(to).with_device(device.id), enc));
     }
-    phone.remember(&id, Sent { to: to.to_non_ad(), message });
+    phone.remember(&id, to.to_non_ad(), message);
     let node = NodeBuilder::new("message")
         .attr("to", to.to_non_ad())
         .attr("id", id.as_str())
@@ -75,7 +75,7 @@ pub async fn send_peer(
     let id = rng::message_id(&mut phone.rng);
     let enc = phone.enc(account, device, &message, None).await?;
     let to = account.pn().with_device(device);
-    phone.remember(&id, Sent { to: to.clone(), message });
+    phone.remember(&id, to.clone(), message);
     let node = NodeBuilder::new("message")
         .attr("to", to)
         .attr("id", id)

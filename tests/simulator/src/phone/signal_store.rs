@@ -1,17 +1,17 @@
-//! A phone's Signal state in memory. Four separate stores, because libsignal borrows them separately.
+//! A phone's Signal state. Four separate stores, because libsignal borrows them separately; each remembers what has
+//! changed since it was last written down.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use async_trait::async_trait;
 use wacore_libsignal::protocol::error::Result;
 use wacore_libsignal::protocol::{
-    Direction, GenericSignedPreKey as _, IdentityChange, IdentityKey, IdentityKeyPair, IdentityKeyStore,
-    KeyPair, PreKeyId, PreKeyRecord, PreKeyStore, ProtocolAddress, SessionRecord, SessionStore,
-    SignalProtocolError, SignedPreKeyId, SignedPreKeyRecord, SignedPreKeyStore, Timestamp,
+    Direction, IdentityChange, IdentityKey, IdentityKeyPair, IdentityKeyStore, KeyPair, PreKeyId,
+    PreKeyRecord, PreKeyStore, ProtocolAddress, SessionRecord, SessionStore, SignalProtocolError,
+    SignedPreKeyId, SignedPreKeyRecord, SignedPreKeyStore,
 };
 
-use crate::clock;
-use crate::prekeys::SignedKey;
+use crate::store::{Kind, Rows, Shelf};
 
 /// All four.
 pub struct SignalStore {
@@ -25,38 +25,95 @@ impl SignalStore {
     pub fn new(
         own: IdentityKeyPair,
         registration_id: u32,
-        signed_pair: &KeyPair,
-        signed: &SignedKey,
+        signed_id: u32,
+        signed: SignedPreKeyRecord,
     ) -> Self {
-        let created = Timestamp::from_epoch_millis(clock::unix_millis());
-        let record = SignedPreKeyRecord::new(signed.id.into(), created, signed_pair, &signed.signature);
         Self {
             sessions: Sessions::default(),
-            identities: Identities { own, registration_id, known: HashMap::new() },
+            identities: Identities { own, registration_id, known: Tracked::default() },
             pre_keys: PreKeys::default(),
-            signed_pre_keys: SignedPreKeys(HashMap::from([(signed.id, record)])),
+            signed_pre_keys: SignedPreKeys(HashMap::from([(signed_id, signed)])),
+        }
+    }
+
+    /// Takes in what was kept for this phone.
+    pub fn restore(&mut self, rows: &mut Rows, number: &str) -> Result<()> {
+        for (address, record) in rows.take(Kind::Session, number) {
+            self.sessions.0.now.insert(address, SessionRecord::deserialize(&record)?);
+        }
+        for (address, key) in rows.take(Kind::Identity, number) {
+            self.identities.known.now.insert(address, IdentityKey::try_from(key.as_slice())?);
+        }
+        for (_, record) in rows.take(Kind::PreKey, number) {
+            let record = PreKeyRecord::deserialize(&record)?;
+            self.pre_keys.0.now.insert(record.id()?.into(), record);
+        }
+        Ok(())
+    }
+
+    /// Writes down what has changed.
+    pub fn keep(&mut self, home: &Shelf) {
+        self.sessions.0.keep(home, Kind::Session, |record| record.serialize().unwrap_or_default());
+        self.identities.known.keep(home, Kind::Identity, |key| key.serialize().to_vec());
+        self.pre_keys.0.keep(home, Kind::PreKey, |record| record.serialize().unwrap_or_default());
+    }
+}
+
+/// Entries, and which of them are not on disk as they are now.
+struct Tracked<K, V> {
+    now: HashMap<K, V>,
+    changed: HashSet<K>,
+}
+
+impl<K, V> Default for Tracked<K, V> {
+    fn default() -> Self {
+        Self { now: HashMap::new(), changed: HashSet::new() }
+    }
+}
+
+impl<K: Clone + Eq + std::hash::Hash + ToString, V> Tracked<K, V> {
+    fn insert(&mut self, key: K, value: V) -> Option<V> {
+        self.changed.insert(key.clone());
+        self.now.insert(key, value)
+    }
+
+    fn remove(&mut self, key: K) {
+        if self.now.remove(&key).is_some() {
+            self.changed.insert(key);
+        }
+    }
+
+    fn keep(&mut self, home: &Shelf, kind: Kind, bytes: impl Fn(&V) -> Vec<u8>) {
+        for key in self.changed.drain() {
+            match self.now.get(&key) {
+                Some(value) => home.put(kind, key.to_string(), || bytes(value)),
+                None => home.delete(kind, key.to_string()),
+            }
         }
     }
 }
 
 /// Sessions by device.
 #[derive(Default)]
-pub struct Sessions(HashMap<String, SessionRecord>);
+pub struct Sessions(Tracked<String, SessionRecord>);
 
 impl Sessions {
     pub fn contains(&self, address: &ProtocolAddress) -> bool {
-        self.0.contains_key(address.as_str())
+        self.0.now.contains_key(address.as_str())
     }
 
     pub fn remove(&mut self, address: &ProtocolAddress) {
-        self.0.remove(address.as_str());
+        self.0.remove(address.as_str().to_owned());
     }
 }
 
 #[async_trait]
 impl SessionStore for Sessions {
     async fn load_session(&self, address: &ProtocolAddress) -> Result<Option<SessionRecord>> {
-        Ok(self.0.get(address.as_str()).cloned())
+        let Some(mut record) = self.0.now.get(address.as_str()).cloned() else { return Ok(None) };
+        // Every step is on disk before its ciphertext leaves, so no counters need to be reserved for a crash.
+        record.waive_counter_lease();
+        Ok(Some(record))
     }
 
     async fn has_session(&self, address: &ProtocolAddress) -> Result<bool> {
@@ -73,7 +130,7 @@ impl SessionStore for Sessions {
 pub struct Identities {
     own: IdentityKeyPair,
     registration_id: u32,
-    known: HashMap<String, IdentityKey>,
+    known: Tracked<String, IdentityKey>,
 }
 
 #[async_trait]
@@ -101,13 +158,13 @@ impl IdentityKeyStore for Identities {
     }
 
     async fn get_identity(&self, address: &ProtocolAddress) -> Result<Option<IdentityKey>> {
-        Ok(self.known.get(address.as_str()).copied())
+        Ok(self.known.now.get(address.as_str()).copied())
     }
 }
 
 /// The private halves of the published one-time prekeys.
 #[derive(Default)]
-pub struct PreKeys(HashMap<u32, PreKeyRecord>);
+pub struct PreKeys(Tracked<u32, PreKeyRecord>);
 
 impl PreKeys {
     pub fn insert(&mut self, id: u32, pair: &KeyPair) {
@@ -115,14 +172,14 @@ impl PreKeys {
     }
 
     pub fn remove(&mut self, id: u32) {
-        self.0.remove(&id);
+        self.0.remove(id);
     }
 }
 
 #[async_trait]
 impl PreKeyStore for PreKeys {
     async fn get_pre_key(&self, id: PreKeyId) -> Result<PreKeyRecord> {
-        self.0.get(&id.into()).cloned().ok_or(SignalProtocolError::InvalidPreKeyId)
+        self.0.now.get(&id.into()).cloned().ok_or(SignalProtocolError::InvalidPreKeyId)
     }
 
     async fn save_pre_key(&mut self, id: PreKeyId, record: &PreKeyRecord) -> Result<()> {
@@ -131,7 +188,7 @@ impl PreKeyStore for PreKeys {
     }
 
     async fn remove_pre_key(&mut self, id: PreKeyId) -> Result<()> {
-        self.0.remove(&id.into());
+        self.0.remove(id.into());
         Ok(())
     }
 }

@@ -10,9 +10,19 @@
 )]
 
 mod certificate;
+mod code_after_reconnect;
+mod contacts;
 mod control;
+mod crowd;
 mod delivery;
 mod faults;
+mod groups;
 mod leaving;
 mod linking;
+mod pairing_code;
+mod passkey;
+mod raw;
+mod reachout;
+mod refresh;
+mod restart;
 mod support;

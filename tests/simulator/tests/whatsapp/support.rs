@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 #![allow(clippy::missing_panics_doc, reason = "tests fail by panicking")]
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -39,30 +40,69 @@ pub async fn simulator() -> Simulated {
 
 pub async fn with_config(config: Config) -> Simulated {
     let _ = env_logger::builder().is_test(true).try_init();
-    Simulated { running: Simulator::start(config).await.unwrap() }
+    Simulated { running: Host::in_process(Simulator::start(config).await.unwrap()) }
+}
+
+/// Where a simulator runs.
+pub struct Host {
+    pub address: SocketAddr,
+    pub root_public_key: [u8; 32],
+    /// None when it is a process of its own.
+    here: Option<Running>,
+}
+
+impl Clone for Host {
+    /// A handle that can't end it.
+    fn clone(&self) -> Self {
+        Self { here: None, ..*self }
+    }
+}
+
+impl Host {
+    fn in_process(running: Running) -> Self {
+        Self { address: running.address, root_public_key: running.root_public_key, here: Some(running) }
+    }
+
+    pub fn elsewhere(address: SocketAddr) -> Self {
+        Self { address, root_public_key: [0; 32], here: None }
+    }
+
+    pub fn chat_url(&self) -> String {
+        format!("ws://{}/ws/chat", self.address)
+    }
 }
 
 /// A running simulator and its control API.
 pub struct Simulated {
-    pub running: Running,
+    pub running: Host,
 }
 
 impl Simulated {
+    /// Ends it, when it runs in this process.
+    pub async fn shutdown(self) {
+        self.running.here.unwrap().shutdown().await;
+    }
+
     /// A request; the status and the body (null when there is none).
     pub async fn call(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
         let body = body.map(|body| body.to_string()).unwrap_or_default();
-        let mut stream = TcpStream::connect(self.running.address).await.unwrap();
+        self.try_call(method, path, &body).await.unwrap()
+    }
+
+    /// The same for a simulator that may go away meanwhile.
+    pub async fn try_call(&self, method: &str, path: &str, body: &str) -> Option<(u16, Value)> {
+        let mut stream = TcpStream::connect(self.running.address).await.ok()?;
         let head = format!(
             "{method} {path} HTTP/1.1\r\nhost: simulator\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
             body.len()
         );
-        stream.write_all(head.as_bytes()).await.unwrap();
-        stream.write_all(body.as_bytes()).await.unwrap();
+        stream.write_all(head.as_bytes()).await.ok()?;
+        stream.write_all(body.as_bytes()).await.ok()?;
         let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        (status, serde_json::from_str(body).unwrap_or(Value::Null))
+        stream.read_to_string(&mut answer).await.ok()?;
+        let (head, body) = answer.split_once("\r\n\r\n")?;
+        let status = head.split(' ').nth(1)?.parse().ok()?;
+        Some((status, serde_json::from_str(body).unwrap_or(Value::Null)))
     }
 
     pub async fn get(&self, path: &str) -> Value {
@@ -297,6 +337,11 @@ impl Companion {
             };
             inbox.push((incoming, inbound.message.conversation.clone().or(extended)));
         }
+    }
+
+    /// Texts that have come and that no test has asked for.
+    pub fn unasked(&self) -> Vec<String> {
+        self.inbox.lock().unwrap().iter().filter_map(|(_, text)| text.clone()).collect()
     }
 
     fn take_kept(&self, text: &str) -> Option<Incoming> {

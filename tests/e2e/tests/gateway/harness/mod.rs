@@ -3,6 +3,7 @@
 mod answer;
 mod gateway;
 mod organization;
+mod own_simulator;
 mod raw;
 mod sandbox;
 mod schemas;
@@ -16,6 +17,7 @@ use futures::future::LocalBoxFuture;
 pub use answer::Answer;
 pub use gateway::{Gateway, any_address, send};
 pub use organization::{KeyState, Organization, with_json};
+pub use own_simulator::OwnSimulator;
 pub use raw::{nonsense, raw};
 pub use sandbox::Sandbox;
 pub use schemas::Schemas;

@@ -39,11 +39,17 @@ impl Deref for Sandbox {
 
 impl Sandbox {
     pub async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// One with options of its own, as `npm run sandbox` takes them.
+    pub async fn start_with(options: &[&str]) -> Self {
         let turn = ONE_AT_A_TIME.lock().await;
         let state = std::env::temp_dir().join(format!("gateway-e2e-{:016x}", rand::rng().random::<u64>()));
         let mut child = tokio::process::Command::new(environment("NODE_BIN"))
             .args(["tooling/run.mjs", "sandbox", "--empty", "--json", "--port=0", "--simulator-port=0"])
             .arg(format!("--state={}", state.display()))
+            .args(options)
             .current_dir(environment("REPO_ROOT"))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -102,6 +102,23 @@ impl Session {
         self.wait_for_status("working", PAIRING).await
     }
 
+    /// Asks for a code to type on the phone of this number.
+    pub async fn ask_pairing_code(&self, number: &str) -> Answer {
+        let body = json!({ "phone": number });
+        self.organization.post_json(&self.path("/pairing-code"), &body).await
+    }
+
+    /// A code to type on this phone.
+    pub async fn pairing_code(&self, phone: &Phone) -> String {
+        let code = self.ask_pairing_code(&phone.number).await.expect(200);
+        code["code"].as_str().unwrap().to_owned()
+    }
+
+    /// Waits until the session says this is why.
+    pub async fn wait_for_reason(&self, code: &str, patience: Patience) -> Value {
+        self.wait_for(code, patience, |row| row["statusReason"]["code"] == code).await
+    }
+
     /// Sends a text.
     pub async fn text(&self, to: &str, text: &str) -> Answer {
         let body = json!({ "type": "text", "to": to, "text": text });

@@ -4,7 +4,7 @@ use rand::RngExt as _;
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 
-use super::gateway::send;
+use super::gateway::{send, try_send};
 use super::organization::with_json;
 use super::{Answer, Patience, eventually};
 
@@ -53,6 +53,12 @@ impl Simulator {
         self.get("/connections").await
     }
 
+    /// WhatsApp asks whoever shows this QR code to change the secret in it.
+    pub async fn refresh_registration(&self, code: &str) {
+        let body = json!({ "qr": code });
+        self.call(Method::POST, "/registrations/refresh", Some(&body)).await.expect(204);
+    }
+
     /// Arms a fault and returns its id.
     pub async fn fault(&self, fault: &Value) -> String {
         let armed = self.call(Method::POST, "/faults", Some(fault)).await.expect(201);
@@ -86,11 +92,66 @@ impl Phone {
         self.call(Method::POST, "/scan", Some(&json!({ "qr": code }))).await
     }
 
+    /// Types a pairing code.
+    pub async fn enter(&self, code: &str) -> Answer {
+        self.call(Method::POST, "/enter-code", Some(&json!({ "code": code }))).await
+    }
+
+    /// The pairing code that is out for this number, as far as WhatsApp knows it: not the code itself.
+    pub async fn pairing_code(&self) -> Value {
+        self.call(Method::GET, "/codes", None).await.expect(200)["codes"][0].clone()
+    }
+
+    /// Its time is over, and nobody is told.
+    pub async fn expire_pairing_code(&self) {
+        self.call(Method::POST, "/codes/expire", None).await.expect(204);
+    }
+
+    /// WhatsApp asks the companion for another one.
+    pub async fn refresh_pairing_code(&self) {
+        self.call(Method::POST, "/codes/refresh", Some(&json!({}))).await.expect(204);
+    }
+
+    /// From now on WhatsApp asks for the owner's passkey before it links a companion.
+    pub async fn require_passkey(&self) {
+        self.call(Method::PUT, "/passkey", Some(&json!({ "required": true }))).await.expect(200);
+    }
+
+    /// Where WhatsApp stands with the passkey.
+    pub async fn passkey_link(&self) -> Value {
+        self.call(Method::GET, "/passkey", None).await.expect(200)["link"].clone()
+    }
+
+    /// What the owner's browser makes of a challenge on a page of this origin.
+    pub async fn assert_passkey(&self, options: &Value, origin: &str) -> Value {
+        let body = json!({ "options": options, "origin": origin });
+        self.call(Method::POST, "/passkey/assert", Some(&body)).await.expect(200)
+    }
+
+    /// The owner's word on the code that the phone shows.
+    pub async fn confirm_passkey(&self, body: &Value) -> Answer {
+        self.call(Method::POST, "/passkey/confirm", Some(body)).await
+    }
+
+    /// The owner's time is over.
+    pub async fn expire_passkey(&self) {
+        self.call(Method::POST, "/passkey/expire", None).await.expect(204);
+    }
+
     /// Types a text; the message's id.
     pub async fn text(&self, to: &str, text: &str) -> String {
         let body = json!({ "to": to, "text": text });
         let sent = self.call(Method::POST, "/messages", Some(&body)).await.expect(201);
         sent["messageId"].as_str().unwrap().to_owned()
+    }
+
+    /// The same when WhatsApp may be down: no id when it did not take the text.
+    pub async fn try_text(&self, to: &str, text: &str) -> Option<String> {
+        let url = format!("{}/phones/{}/messages", self.simulator.url, self.number);
+        let request = self.simulator.client.request(Method::POST, url);
+        let sent = try_send(with_json(request, &json!({ "to": to, "text": text }))).await.ok()?;
+        let sent = (sent.status == 201).then(|| sent.json())?;
+        sent["messageId"].as_str().map(str::to_owned)
     }
 
     /// Reads messages of a chat.

@@ -1,0 +1,82 @@
+// What an operator writes into wrangler.toml comes as text, as a number, or as a list: it is read as it is meant, and
+// what can't be used is said by name. The gateway runs in workerd with variables of every kind.
+
+import assert from "node:assert/strict";
+import { after, test } from "node:test";
+import { withBareGateway } from "./bare-gateway.ts";
+import { Frontend, SigningKey } from "./frontend.ts";
+
+type Variables = Readonly<Record<string, unknown>>;
+
+const frontend = await Frontend.start(new SigningKey("EdDSA"));
+const trusted = { issuer: frontend.issuer, audience: frontend.audience, jwksUrl: frontend.jwksUrl };
+const page = "https://app.example.com";
+
+after(() => frontend.close());
+
+const login = () => ({
+  authorization: `Bearer ${frontend.login({ organization: "organization", orgRole: "owner" })}`,
+});
+
+/** A gateway that can work with what it is told. */
+const FINE: Readonly<Record<string, Variables>> = {
+  "as text": {
+    AUTH_ISSUERS: JSON.stringify([trusted]),
+    JWKS_LIFETIME_SECONDS: "20",
+    JWKS_COOLDOWN_SECONDS: "10",
+    CORS_ORIGINS: `https://other.example, ${page}`,
+    ADMIN_NUMBER: "4915112345678",
+  },
+  "as lists and numbers": {
+    AUTH_ISSUERS: [trusted],
+    JWKS_LIFETIME_SECONDS: 20,
+    JWKS_COOLDOWN_SECONDS: 10,
+    CORS_ORIGINS: page,
+    ADMIN_NUMBER: 4915112345678,
+  },
+};
+for (const [how, variables] of Object.entries(FINE)) {
+  test(`variables ${how} are read as they are meant`, async () => {
+    await withBareGateway({ variables }, async ({ ask }) => {
+      const ready = await ask("/readyz");
+      assert.equal(ready.status, 200, ready.text);
+      const list = await ask("/api/v1/sessions", { ...login(), origin: page });
+      assert.equal(list.status, 200, list.text);
+      assert.equal(list.headers.get("access-control-allow-origin"), page);
+    });
+  });
+}
+
+/** What can't be used, the variable /readyz names, and the status of a login meanwhile. */
+const BROKEN: readonly (readonly [Variables, RegExp, number])[] = [
+  [{ AUTH_ISSUERS: "[{" }, /^AUTH_ISSUERS/, 503],
+  [{ AUTH_ISSUERS: "yes" }, /^AUTH_ISSUERS/, 503],
+  [{ AUTH_ISSUERS: trusted }, /^AUTH_ISSUERS/, 503],
+  [{ AUTH_ISSUERS: 7 }, /^AUTH_ISSUERS/, 503],
+  [{ AUTH_ISSUERS: [{ ...trusted, jwksUrl: "http://app.example.com/jwks" }] }, /^AUTH_ISSUERS\[0\]/, 503],
+  [{ JWKS_LIFETIME_SECONDS: "five minutes" }, /^JWKS_LIFETIME_SECONDS/, 200],
+  [{ JWKS_LIFETIME_SECONDS: -300 }, /^JWKS_LIFETIME_SECONDS/, 200],
+  [{ JWKS_COOLDOWN_SECONDS: 0 }, /^JWKS_COOLDOWN_SECONDS/, 200],
+  [{ JWKS_COOLDOWN_SECONDS: [30] }, /^JWKS_COOLDOWN_SECONDS/, 200],
+  [{ JWKS_LIFETIME_SECONDS: 7_200 }, /JWKS_MAX_STALE_SECONDS \(3600\)/, 200],
+  [{ FAILED_LOGINS_PAUSE_SECONDS: "1m" }, /^FAILED_LOGINS_PAUSE_SECONDS/, 200],
+  [{ CORS_ORIGINS: `${page}/` }, /^CORS_ORIGINS/, 200],
+  [{ CORS_ORIGINS: "*" }, /^CORS_ORIGINS/, 200],
+  [{ ADMIN_NUMBER: "+49 151 12345678" }, /^ADMIN_NUMBER/, 200],
+  [{ WHATSAPP_VERSION: "latest" }, /^WHATSAPP_VERSION/, 200],
+];
+for (const [broken, named, status] of BROKEN) {
+  test(`${JSON.stringify(broken)} is said by name, and what is sound goes on`, async () => {
+    await withBareGateway({ variables: { AUTH_ISSUERS: [trusted], ...broken } }, async ({ ask }) => {
+      const ready = await ask("/readyz");
+      assert.equal(ready.status, 503, ready.text);
+      const { error } = JSON.parse(ready.text) as { error: { code: string; message: string } };
+      assert.equal(error.code, "gateway_unavailable");
+      assert.match(error.message, named);
+      assert.equal((await ask("/healthz")).status, 200);
+      const list = await ask("/api/v1/sessions", { ...login(), origin: page });
+      assert.equal(list.status, status, list.text);
+      assert.equal(list.headers.get("access-control-allow-origin"), null);
+    });
+  });
+}
