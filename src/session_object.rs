@@ -5,10 +5,13 @@ use std::time::Duration;
 use axum::body::Body;
 use futures::future::{Either, select};
 use gateway_domain::error::{ApiError, ErrorDetail};
+use gateway_domain::session::JURISDICTION;
 use gateway_session::call::{Call, Request as SessionRequest, Settings};
+use js_sys::Reflect;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use worker::{Delay, Env, Method, Request, RequestInit, Response};
+use wasm_bindgen::JsCast;
+use worker::{Delay, Env, EnvBinding, Method, ObjectNamespace, Request, RequestInit, Response};
 
 use crate::directory::SessionRow;
 use crate::error::{Refusal, internal};
@@ -74,6 +77,7 @@ impl<'a> SessionObject<'a> {
     async fn attempt(&self, body: &str) -> worker::Result<Response> {
         let objects = self.env.durable_object("SESSIONS")?;
         let stub = match self.row.region.as_deref() {
+            Some(JURISDICTION) => within_jurisdiction(&objects)?.get_by_name(&self.row.id)?,
             Some(region) => objects.get_by_name_with_location_hint(&self.row.id, region)?,
             None => objects.get_by_name(&self.row.id)?,
         };
@@ -94,6 +98,22 @@ impl<'a> SessionObject<'a> {
         };
         serde_json::to_string(&request).map_err(|error| internal("a call", &error))
     }
+}
+
+/// The objects that live in the jurisdiction and nowhere else (Durable Objects, "Data location"). workers-rs has no
+/// method for it; another namespace's object of the same name would be another object, so there is no falling back.
+#[cfg(not(feature = "simulator"))]
+fn within_jurisdiction(objects: &ObjectNamespace) -> worker::Result<ObjectNamespace> {
+    let method: js_sys::Function = Reflect::get(objects.as_ref(), &"jurisdiction".into())?.dyn_into()?;
+    ObjectNamespace::get(method.call1(objects.as_ref(), &JURISDICTION.into())?)
+}
+
+/// workerd on one's own machine has no jurisdictions and refuses the call.
+#[cfg(feature = "simulator")]
+fn within_jurisdiction(objects: &ObjectNamespace) -> worker::Result<ObjectNamespace> {
+    let method: js_sys::Function = Reflect::get(objects.as_ref(), &"jurisdiction".into())?.dyn_into()?;
+    let within = method.call1(objects.as_ref(), &JURISDICTION.into());
+    ObjectNamespace::get(within.unwrap_or_else(|_| objects.as_ref().clone()))
 }
 
 /// A send is never repeated by us; everything else may arrive twice.

@@ -72,7 +72,8 @@ pub struct CreateSessionInputBody {
     /// The most messages per hour; 0 for no limit.
     #[schema(maximum = 20000)]
     pub rate_per_hour: Option<u32>,
-    /// Where the session's object should live: a location hint of Cloudflare's (`wnam`, `enam`, `sam`, `weur`,
+    /// Where the session's object should live: `eu` for the European Union and nowhere else, or a location hint of
+    /// Cloudflare's (`wnam`, `enam`, `sam`, `weur`,
     /// `eeur`, `apac`, `oc`, `afr`, `me`).
     pub region: Option<String>,
 }
@@ -96,9 +97,13 @@ pub struct UpdateSessionInputBody {
     pub rate_per_hour: Option<u32>,
 }
 
-/// The location hints Cloudflare knows (Durable Objects, "Data location").
-pub const REGIONS: [&str; 11] =
-    ["wnam", "enam", "sam", "weur", "eeur", "apac", "apac-ne", "apac-se", "oc", "afr", "me"];
+/// The region that is more than a hint: the object lives in the European Union and never leaves it.
+pub const JURISDICTION: &str = "eu";
+
+/// Where an object can be asked to live: the jurisdiction, and the location hints Cloudflare knows (Durable Objects,
+/// "Data location").
+pub const REGIONS: [&str; 12] =
+    [JURISDICTION, "wnam", "enam", "sam", "weur", "eeur", "apac", "apac-ne", "apac-se", "oc", "afr", "me"];
 
 impl CreateSessionInputBody {
     /// Checks the limits of every field.

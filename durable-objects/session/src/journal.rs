@@ -43,6 +43,9 @@ pub struct Record {
     /// The pairing code that is out.
     #[serde(default)]
     pub pairing_code: Option<PairingCode>,
+    /// Whether WhatsApp was out of reach when it was last looked for.
+    #[serde(default)]
+    pub unreachable: bool,
     /// Whether a delete has begun: whatever happens, it ends with an empty storage.
     #[serde(default)]
     pub deleting: bool,
@@ -63,6 +66,7 @@ impl Record {
             last_connected_at: None,
             observed_seq: 0,
             pairing_code: None,
+            unreachable: false,
             deleting: false,
         }
     }
@@ -597,7 +601,7 @@ mod tests {
                 "lifecycle": {"status": "stopped", "reason": null, "paired": false, "epoch": 0, "attempt": 0,
                               "replaced_before": false, "connected_at": null, "timelock_until": null},
                 "phone_number": null, "wa_jid": null, "wa_lid": null, "last_connected_at": null, "observed_seq": 0,
-                "pairing_code": null, "deleting": false
+                "pairing_code": null, "unreachable": false, "deleting": false
             })
         );
     }

@@ -39,7 +39,7 @@ pub fn look(room: &Rc<Room>) {
         None => return,
     };
     if !is_cut_off {
-        room.is_unreachable.set(false);
+        room.saw_unreachable(false);
         return;
     }
     // An attempt that comes soon needs no help. What was seen before it stays seen: it may fail a moment too early.
@@ -58,13 +58,12 @@ pub fn look(room: &Rc<Room>) {
                 answers
             }
         };
-        worker::console_log!("reach: answers {answers} epoch {epoch} now {}", room.epoch());
         if room.epoch() != epoch {
             return;
         }
         if !answers {
-            room.is_unreachable.set(true);
-        } else if room.is_unreachable.replace(false) {
+            room.saw_unreachable(true);
+        } else if room.saw_unreachable(false) {
             room.happen(Happening::Reachable);
         }
     });
@@ -89,5 +88,21 @@ async fn ask(address: &str) -> bool {
             aborter.abort();
             false
         }
+    }
+}
+
+impl Room {
+    /// Notes whether WhatsApp is out of reach; whether it was before. Kept in the record: without a socket the runtime
+    /// evicts the object between two ticks.
+    fn saw_unreachable(&self, is_unreachable: bool) -> bool {
+        let mut held = self.record.borrow_mut();
+        let Some(record) = held.as_mut() else { return false };
+        let before = std::mem::replace(&mut record.unreachable, is_unreachable);
+        if before != is_unreachable
+            && let Err(error) = self.journal.save(record)
+        {
+            worker::console_error!("the record could not be written: {error}");
+        }
+        before
     }
 }

@@ -51,8 +51,6 @@ pub struct Room {
     pub(crate) projected_at: Cell<u64>,
     pub(crate) qr: RefCell<Option<Qr>>,
     pub(crate) passkey: RefCell<Option<PasskeyChallenge>>,
-    /// Whether WhatsApp was out of reach when it was last looked for.
-    pub(crate) is_unreachable: Cell<bool>,
     /// When the object that was here before was last known to live; taken by the first change after it.
     last_alive: Cell<Option<u64>>,
     pub(crate) wake: Wake,
@@ -91,7 +89,6 @@ impl Room {
             projected_at: Cell::new(0),
             qr: RefCell::default(),
             passkey: RefCell::default(),
-            is_unreachable: Cell::new(false),
             last_alive: Cell::new(last_alive),
             wake: Wake::new(),
             armed: Cell::new(None),

@@ -8,6 +8,7 @@ use crate::harness::{Organization, Patience, Session, eventually, now_ms, tests}
 tests![
     a_session_begins_stopped_with_defaults,
     a_session_is_made_as_asked,
+    a_session_of_a_jurisdiction_links_like_any_other,
     start_at_creation_begins_pairing,
     limits_at_creation_name_their_field,
     the_list_is_in_order_of_creation_and_pages_through_all,
@@ -56,6 +57,14 @@ async fn a_session_begins_stopped_with_defaults() {
         );
         assert_eq!(Session::of(&organization, id).row().await, row);
     }
+}
+
+async fn a_session_of_a_jurisdiction_links_like_any_other() {
+    let organization = Organization::new();
+    let session = organization.session(&json!({"region": "eu", "start": true})).await;
+    assert_eq!(session.row().await["region"], "eu");
+    let phone = organization.gateway.simulator().phone().await;
+    session.pair(&phone).await;
 }
 
 async fn a_session_is_made_as_asked() {
