@@ -119,7 +119,13 @@ fn within_jurisdiction(objects: &ObjectNamespace) -> worker::Result<ObjectNamesp
 /// A send is never repeated by us; everything else may arrive twice.
 fn may_repeat(call: &Call) -> bool {
     match call {
-        Call::Send(_) | Call::AnswerPasskey(_) | Call::Delete | Call::Logout | Call::Restart => false,
+        Call::Send(_)
+        | Call::AnswerPasskey(_)
+        | Call::Delete
+        | Call::Logout
+        | Call::Restart
+        // The second would be told that the first is running.
+        | Call::StartBackfill => false,
         #[cfg(feature = "simulator")]
         Call::Panic | Call::Crash(_) | Call::Vanish => false,
         _ => true,

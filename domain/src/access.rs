@@ -121,6 +121,8 @@ pub const OPERATIONS: &[Operation] = &[
     Operation::audited("rotateApiKey", MANAGE),
     Operation::quiet("listAuditLog", Access::NeedsAcross(Capability::Manage)),
     Operation::audited("adminListSessions", Access::SuperAdmin),
+    Operation::audited("adminStartSessionBackfill", Access::SuperAdmin),
+    Operation::quiet("adminSessionBackfillStatus", Access::SuperAdmin),
 ];
 
 /// The operation of this name.

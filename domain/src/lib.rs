@@ -6,6 +6,7 @@
 pub mod access;
 pub mod api_key;
 pub mod audit;
+pub mod backfill;
 pub mod checksum;
 pub mod configuration;
 pub mod credential;

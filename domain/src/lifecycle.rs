@@ -125,6 +125,8 @@ pub enum Happening {
     Stop,
     /// A QR code is out.
     QrShown,
+    /// A pairing code is out: what failed before it is over.
+    CodeShown,
     /// WhatsApp wants a passkey's signature before it links the number; until when, if it said.
     PasskeyRequired {
         /// When the challenge ends, epoch milliseconds.
@@ -165,6 +167,10 @@ pub enum Effect {
 
 const NETWORK: &str = "network";
 const PASSKEY_REQUIRED: &str = "passkey_required";
+const PASSKEY_FAILED: &str = "passkey_failed";
+const PAIRING_CODE_REFRESH: &str = "pairing_code_refresh";
+/// What is said beside a QR code.
+const LINKING: [&str; 3] = [PASSKEY_REQUIRED, PASSKEY_FAILED, PAIRING_CODE_REFRESH];
 
 /// The first step of the backoff.
 pub const BACKOFF_BASE_MS: u64 = 1_000;
@@ -222,9 +228,14 @@ impl Lifecycle {
             Happening::Start => self.start(),
             Happening::Stop => self.stop(),
             Happening::QrShown if self.is_open() && !self.paired => {
-                // A passkey is asked for on the same connection while the codes go on changing.
-                let kept = self.reason.take().filter(|reason| reason.code == PASSKEY_REQUIRED);
+                // What somebody has to do stays said while the codes go on changing.
+                let kept = self.reason.take().filter(|why| LINKING.contains(&why.code.as_str()));
                 self.set(Status::ScanQrCode, kept);
+                vec![]
+            }
+            Happening::CodeShown => {
+                let failed = [PAIRING_CODE_REFRESH, PASSKEY_FAILED];
+                self.reason.take_if(|why| failed.contains(&why.code.as_str()));
                 vec![]
             }
             Happening::PasskeyRequired { expires_at } if self.is_open() && !self.paired => {
@@ -238,11 +249,11 @@ impl Lifecycle {
             Happening::LinkingFailed(failure) if self.is_open() && !self.paired => {
                 let why = match failure {
                     LinkingFailure::CodeRefused => reason(
-                        "pairing_code_refresh",
+                        PAIRING_CODE_REFRESH,
                         "The pairing code is not good any more. Ask for another one.",
                     ),
                     LinkingFailure::Passkey => reason(
-                        "passkey_failed",
+                        PASSKEY_FAILED,
                         "WhatsApp did not accept the passkey. Begin the linking again.",
                     ),
                 };

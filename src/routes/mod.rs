@@ -48,6 +48,8 @@ fn documented() -> OpenApiRouter<Env> {
         .routes(routes!(api_keys::rotate::rotate))
         .routes(routes!(audit_log::list::list))
         .routes(routes!(admin::list_sessions::list_sessions))
+        .routes(routes!(admin::start_backfill::start_backfill))
+        .routes(routes!(admin::backfill_status::backfill_status))
         .routes(routes!(openapi::document))
         .routes(routes!(health::health))
         .routes(routes!(health::ready))
@@ -74,6 +76,7 @@ impl House {
     fn build() -> Self {
         let (router, mut document) = documented().split_for_parts();
         let mut operations = openapi::operations(&document);
+        let router = admin::start_backfill::also_at(router, &mut operations);
         #[cfg(feature = "simulator")]
         let router = {
             operations.extend(simulator::operations());

@@ -189,6 +189,8 @@ const CALLS: Readonly<Record<string, Call>> = {
   listSessions: {},
   createSession: { body: { label: "made" }, status: 201 },
   getSession: {},
+  adminStartSessionBackfill: { status: 202 },
+  adminSessionBackfillStatus: { status: 404 },
   updateSession: { body: { label: "renamed" } },
   deleteSession: { status: 204 },
   sessionMe: { status: 404 },

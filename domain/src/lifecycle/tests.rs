@@ -178,7 +178,8 @@ fn no_sequence_leaves_a_session_stuck_or_lying() {
         for _ in 0..60 {
             now += random() % 100_000;
             let causes = causes();
-            let happening = match random() % 13 {
+            let happening = match random() % 14 {
+                13 => Happening::CodeShown,
                 0 | 1 => Happening::Start,
                 9 if open => Happening::PasskeyRequired { expires_at: Some(now + 5_000) },
                 10 if open => Happening::LinkingFailed(LinkingFailure::Passkey),
@@ -280,6 +281,7 @@ fn happenings() -> Vec<(String, Happening)> {
         ("start".to_owned(), Happening::Start),
         ("stop".to_owned(), Happening::Stop),
         ("QR code shown".to_owned(), Happening::QrShown),
+        ("pairing code shown".to_owned(), Happening::CodeShown),
         ("passkey required".to_owned(), Happening::PasskeyRequired { expires_at: None }),
         ("pairing code refused".to_owned(), Happening::LinkingFailed(LinkingFailure::CodeRefused)),
         ("passkey failed".to_owned(), Happening::LinkingFailed(LinkingFailure::Passkey)),

@@ -7,7 +7,7 @@ use gateway_sql::SqlError;
 
 use crate::journal::{MAX_EVENTS, MAX_STRETCHES, STRETCHES_KEPT_MS};
 use crate::room::{Link, Room};
-use crate::{clock, projection, reach};
+use crate::{backfill, clock, projection, reach};
 
 /// While a session should be connected its alarm fires at least this often: without it the runtime drops object
 /// and socket in silence after 140 s (docs/decisions/heartbeat.md).
@@ -23,6 +23,8 @@ pub mod timer {
     pub const PROJECTION: &str = "projection";
     /// The end of the pairing code that is out.
     pub const PAIRING_CODE: &str = "pairing_code";
+    /// A backfill that is running, and goes on if it was cut off.
+    pub const BACKFILL: &str = "backfill";
     /// A delete that was cut off.
     pub const ERASE: &str = "erase";
 }
@@ -61,6 +63,7 @@ impl Room {
                 }
                 timer::PAIRING_CODE => self.pairing_code_expired(),
                 timer::PROJECTION => projection::start(self),
+                timer::BACKFILL => backfill::go_on(self),
                 timer::ERASE => {
                     if let Err(error) = self.finish_erase().await {
                         worker::console_error!("a delete could not be finished: {}", error.error.message);

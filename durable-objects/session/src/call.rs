@@ -67,6 +67,11 @@ pub enum Call {
         /// How many at most.
         limit: u32,
     },
+    /// Pull contacts and groups again; answers [`BackfillJob`](gateway_domain::backfill::BackfillJob), or 409 while that
+    /// is being done.
+    StartBackfill,
+    /// The newest backfill; answers [`BackfillJob`](gateway_domain::backfill::BackfillJob), or 404 when there was none.
+    Backfill,
     /// Send a text; answers [`SendResult`](gateway_domain::message::SendResult) after the server's ack.
     Send(Text),
     /// A page of the log; answers [`EventPage`].

@@ -41,6 +41,8 @@ const DECODING_MS: u64 = 5_000;
 const LOGIN_MS: u64 = 60_000;
 /// How long a connection that was told to end may take to flush.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(12);
+/// Six QR codes, the first for a minute, the others for 20 s.
+const CODES_MS: u64 = 160_000;
 /// How long WhatsApp may take to confirm an unlink.
 const UNLINK_TIMEOUT: Duration = Duration::from_secs(10);
 /// WhatsApp tells that the number may start no new chats, or may again.
@@ -73,6 +75,8 @@ pub struct Connection {
     pub has_code: Cell<bool>,
     /// Whether all its QR codes were shown.
     pub is_out_of_codes: Cell<bool>,
+    /// When its first QR code was shown.
+    first_code_at: Cell<Option<u64>>,
     cause: RefCell<Option<Cause>>,
     loss: RefCell<Option<Cause>>,
     acks: RefCell<HashMap<String, oneshot::Sender<Ack>>>,
@@ -118,6 +122,7 @@ impl Connection {
             cut_at: Cell::new(None),
             has_code: Cell::new(false),
             is_out_of_codes: Cell::new(false),
+            first_code_at: Cell::new(None),
             cause: RefCell::default(),
             loss: RefCell::default(),
             acks: RefCell::default(),
@@ -178,6 +183,11 @@ impl Connection {
             self.cut_at.set(Some(clock::now()));
             self.line.cut("cut");
         }
+    }
+
+    /// When the last of its QR codes is over, and with it the connection.
+    pub fn codes_end_at(&self) -> u64 {
+        self.first_code_at.get().unwrap_or(self.opened_at) + CODES_MS
     }
 
     /// The first reason given is the reason.
@@ -295,11 +305,12 @@ fn hear(room: &Rc<Room>, connection: &Rc<Connection>, event: &Event) {
         | Event::Connected(_)
             if !room.is_current(connection) => {}
         Event::PairingQrCode(qr) => {
+            connection.first_code_at.set(connection.first_code_at.get().or_else(|| Some(clock::now())));
             room.qr_shown(&qr.code, qr.timeout);
             room.register_again(connection);
         }
         Event::PairingCodeRefresh(_) | Event::PairingCodeError(_) => room.pairing_code_refused(connection),
-        Event::PairPasskeyRequest(asked) => room.passkey_asked(&asked.request_options_json),
+        Event::PairPasskeyRequest(asked) => room.passkey_asked(connection, &asked.request_options_json),
         Event::PairPasskeyConfirmation(asked) => {
             room.passkey_to_confirm(connection, &asked.code, asked.skip_handoff_ux);
         }
@@ -315,6 +326,7 @@ fn hear(room: &Rc<Room>, connection: &Rc<Connection>, event: &Event) {
             }
         }
         Event::Receipt(receipt) => room.receipt_in(receipt),
+        Event::ContactUpdate(update) => room.contact_told(connection, update),
         Event::ServerAck(ack) if ack.class.as_deref() == Some("message") => {
             let timestamp = ack.timestamp.and_then(|at| u64::try_from(at.timestamp_millis()).ok());
             let timestamp = timestamp.unwrap_or_else(clock::now);
@@ -327,6 +339,10 @@ fn hear(room: &Rc<Room>, connection: &Rc<Connection>, event: &Event) {
             connection.is_out_of_codes.set(true);
             // The library leaves the connection to a pairing code that is out; its end is the connection's.
             if exhausted.disconnected {
+                // The owner was at the passkey, and is asked again on the next connection.
+                if room.passkey.borrow().is_some() {
+                    connection.blame(Cause::PairingFailed("the passkey came too late".to_owned()));
+                }
                 connection.blame(Cause::QrExpired);
             }
         }

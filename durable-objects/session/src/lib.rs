@@ -12,12 +12,17 @@ mod fence;
 pub mod inbound;
 pub mod journal;
 pub mod keystore;
+pub mod library;
 pub mod schema;
 
 pub use fence::{Fence, FencedSql};
 
 #[cfg(target_arch = "wasm32")]
+mod address_book;
+#[cfg(target_arch = "wasm32")]
 mod alarm;
+#[cfg(target_arch = "wasm32")]
+mod backfill;
 #[cfg(target_arch = "wasm32")]
 pub mod clock;
 #[cfg(target_arch = "wasm32")]

@@ -51,21 +51,34 @@ pub async fn pairing_code(room: &Rc<Room>, phone: &str) -> Result<PairingCode, A
         }
         _ => {}
     }
-    let connection = ready_to_link(room).await?;
-    if let Some(out) = outstanding(room, phone)? {
-        return Ok(out);
-    }
-    connection.has_code.set(true);
-    let registered = register(&connection, phone, None).await;
-    match registered {
+    let deadline = clock::now() + CONNECT_MS;
+    let connection = loop {
+        let woken = room.listen();
+        let connection = ready_to_link(room).await?;
+        if let Some(out) = outstanding(room, phone)? {
+            return Ok(out);
+        }
+        if !connection.has_code.replace(true) {
+            break connection;
+        }
+        // Somebody asks at this moment, or the last one is being withdrawn: what comes of it wakes us.
+        let now = clock::now();
+        if now >= deadline {
+            let message = "A pairing code is being made.";
+            return Err(retry_later(ErrorCode::Conflict, message, Duration::from_secs(2)));
+        }
+        let _either = select(woken, Delay::from(Duration::from_millis(deadline - now))).await;
+    };
+    match register(&connection, phone, None).await {
+        // Stopped meanwhile: nobody may find a code that nobody answers for.
+        Ok(_) if !room.is_current(&connection) => {
+            Err(ApiError::unavailable("The connection was lost; try again.")
+                .with("status", room.status().name()))
+        }
         Ok(code) => keep(room, phone, &code),
-        // Somebody asked at the same moment.
-        Err(PairError::PairCode(PairCodeError::CodeAlreadyOutstanding { .. })) => outstanding(room, phone)?
-            .ok_or_else(|| {
-                retry_later(ErrorCode::Conflict, "A pairing code is being made.", Duration::from_secs(2))
-            }),
         Err(error) => {
             connection.has_code.set(false);
+            room.wake.notify(usize::MAX);
             Err(refusal(&error))
         }
     }
@@ -122,6 +135,7 @@ fn keep(room: &Rc<Room>, phone: &str, code: &str) -> Result<PairingCode, ApiErro
         expires_at: clock::now() + lasts.unwrap_or_default(),
     };
     room.set_pairing_code(Some(out.clone())).map_err(|error| failed("pairing code", &error))?;
+    room.happen(Happening::CodeShown);
     Ok(out)
 }
 
@@ -212,16 +226,23 @@ impl Room {
             return;
         }
         self.forget_pairing_code(connection);
-        self.happen(Happening::LinkingFailed(LinkingFailure::CodeRefused));
+        // Where the owner has come to the passkey, the code has done its work.
+        if self.passkey.borrow().is_none() {
+            self.happen(Happening::LinkingFailed(LinkingFailure::CodeRefused));
+        }
     }
 
     fn forget_pairing_code(self: &Rc<Self>, connection: &Rc<Connection>) {
         if let Err(error) = self.set_pairing_code(None) {
             worker::console_error!("pairing code: {error}");
         }
-        connection.has_code.set(false);
-        let client = connection.client.clone();
-        wasm_bindgen_futures::spawn_local(async move { client.cancel_pair_code().await });
+        let (room, connection) = (Rc::clone(self), Rc::clone(connection));
+        wasm_bindgen_futures::spawn_local(async move {
+            connection.client.cancel_pair_code().await;
+            // Not before: the next code must not be withdrawn in its place.
+            connection.has_code.set(false);
+            room.wake.notify(usize::MAX);
+        });
     }
 
     /// The code's time is over. When the QR codes are used up too, so is the connection.
@@ -246,13 +267,15 @@ impl Room {
     }
 
     /// WhatsApp asks for the owner's passkey.
-    pub(crate) fn passkey_asked(self: &Rc<Self>, options: &str) {
+    pub(crate) fn passkey_asked(self: &Rc<Self>, connection: &Connection, options: &str) {
         let Ok(request) = parse_request_options(options) else {
             worker::console_warn!("WhatsApp's passkey challenge can't be read");
             self.happen(Happening::LinkingFailed(LinkingFailure::Passkey));
             return;
         };
+        // The library hangs up with the last QR code, whatever WhatsApp allows.
         let expires_at = clock::now() + request.timeout_ms.unwrap_or(CHALLENGE_MS).min(600_000);
+        let expires_at = expires_at.min(connection.codes_end_at());
         self.passkey.replace(Some(PasskeyChallenge {
             stage: PasskeyStage::Challenge,
             origin: "https://web.whatsapp.com".to_owned(),
@@ -265,7 +288,7 @@ impl Room {
 
     /// The signature was good: now both ends show a code.
     pub(crate) fn passkey_to_confirm(self: &Rc<Self>, connection: &Rc<Connection>, code: &str, skip: bool) {
-        let expires_at = clock::now() + CHALLENGE_MS;
+        let expires_at = (clock::now() + CHALLENGE_MS).min(connection.codes_end_at());
         if let Some(passkey) = self.passkey.borrow_mut().as_mut() {
             passkey.stage = if skip { PasskeyStage::Confirmed } else { PasskeyStage::Confirmation };
             passkey.options = None;
@@ -318,7 +341,8 @@ pub fn passkey(room: &Rc<Room>) -> Result<PasskeyChallenge, ApiError> {
 /// # Errors
 /// 404 when no passkey is asked for, 409 when another step is due or WhatsApp refused, 503 when it did not answer.
 pub async fn answer_passkey(room: &Rc<Room>, answer: PasskeyAnswer) -> Result<PasskeyChallenge, ApiError> {
-    let stage = passkey(room)?.stage;
+    let asked = passkey(room)?;
+    let stage = asked.stage;
     let link = match &*room.link.borrow() {
         Link::Up(connection) => Some(Rc::clone(connection)),
         Link::Down | Link::Opening => None,
@@ -345,13 +369,22 @@ pub async fn answer_passkey(room: &Rc<Room>, answer: PasskeyAnswer) -> Result<Pa
             return Err(ApiError::conflict(message).with("stage", stage.name()));
         }
     }
-    room.passkey.borrow().clone().ok_or_else(|| ApiError::conflict("WhatsApp refused the passkey."))
+    let next = room.passkey.borrow().clone();
+    match next {
+        Some(next) => Ok(next),
+        // The link may have been made before the step's own answer came.
+        None if room.snapshot()?.paired => {
+            Ok(PasskeyChallenge { stage: PasskeyStage::Confirmed, options: None, ..asked })
+        }
+        None => Err(ApiError::conflict("WhatsApp refused the passkey.")),
+    }
 }
 
 impl Room {
     fn set_passkey_stage(&self, stage: PasskeyStage) {
         if let Some(passkey) = self.passkey.borrow_mut().as_mut() {
             passkey.stage = stage;
+            passkey.options = None;
         }
     }
 }

@@ -69,6 +69,7 @@ impl Room {
         match stored {
             Ok(true) => {
                 self.wake.notify(usize::MAX);
+                self.writer_seen(&inbound, &message.info);
                 sending::mark_read(self, connection, &message.info);
             }
             Ok(false) => {}

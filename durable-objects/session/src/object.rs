@@ -23,7 +23,7 @@ use worker::{
 
 use crate::call::{Call, EventPage, Request as SessionRequest, Snapshot};
 use crate::room::{Room, failed};
-use crate::{clock, linking, sending, stream};
+use crate::{backfill, clock, linking, sending, stream};
 
 /// How long `:logout` waits for a connection to say it on.
 const LOGOUT_CONNECT_MS: u64 = 20_000;
@@ -146,6 +146,8 @@ async fn answer(room: &Rc<Room>, call: Call) -> core::result::Result<Response, A
         Call::Passkey => reply(&linking::passkey(room)?),
         Call::AnswerPasskey(given) => reply(&linking::answer_passkey(room, given).await?),
         Call::Timeline { before, limit } => reply(&timeline(room, before, limit)?),
+        Call::StartBackfill => reply(&backfill::start(room)?),
+        Call::Backfill => reply(&backfill::newest(room)?),
         Call::Send(text) => reply(&sending::send(room, text).await?),
         Call::Events { after, limit, wait, types } => reply(&page(room, after, limit, wait, &types).await?),
         Call::Stream { after, types } => {

@@ -19,11 +19,13 @@ use serde::Serialize;
 use worker::{Env, State};
 
 use crate::alarm::{TICK_MS, timer};
+use crate::backfill::Desk;
 use crate::call::{Request, Snapshot};
 use crate::connection::Connection;
 use crate::fence::{Fence, FencedSql};
 use crate::journal::{Journal, Record};
 use crate::keystore::Keystore;
+use crate::library::Library;
 use crate::{clock, reach, whatsapp_version};
 
 /// The socket's side of the session.
@@ -46,6 +48,7 @@ pub struct Room {
     pub(crate) link: RefCell<Link>,
     /// The connection that is being closed, if the next must wait for it.
     closing: RefCell<Option<Rc<Connection>>>,
+    pub(crate) backfill: Desk,
     pub(crate) is_projecting: Cell<bool>,
     /// When the directory last took in what is observed, as far as this instance knows.
     pub(crate) projected_at: Cell<u64>,
@@ -85,6 +88,7 @@ impl Room {
             record: RefCell::new(record),
             link: RefCell::new(Link::Down),
             closing: RefCell::default(),
+            backfill: Desk::default(),
             is_projecting: Cell::new(false),
             projected_at: Cell::new(0),
             qr: RefCell::default(),
@@ -106,6 +110,11 @@ impl Room {
     /// The keys' database, for the connection that is about to begin; every earlier one is shut out.
     pub fn keystore_sql(&self) -> FencedSql<WorkerdSql> {
         self.fence.guard(self.sql.clone())
+    }
+
+    /// What the number knows of people and groups.
+    pub fn library(&self) -> Library<WorkerdSql> {
+        Library::new(self.sql.clone())
     }
 
     /// Where WhatsApp is.

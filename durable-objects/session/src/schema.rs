@@ -25,6 +25,27 @@ const MIGRATIONS: &[&[&str]] = &[
     &["CREATE TABLE IF NOT EXISTS stretch (
        seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, status TEXT NOT NULL, code TEXT, message TEXT,
        epoch INTEGER NOT NULL)"],
+    // The library: people, groups, and who is in them. A person goes by their LID once it is known, else by the JID of
+    // their number; `pull` is the backfill that found the row last.
+    &[
+        "CREATE TABLE IF NOT EXISTS contact (
+       id INTEGER PRIMARY KEY, jid TEXT NOT NULL UNIQUE, phone TEXT, name TEXT, push_name TEXT, business_name TEXT,
+       source TEXT NOT NULL, first_seen INTEGER NOT NULL, last_seen INTEGER NOT NULL, pull TEXT)",
+        "CREATE INDEX IF NOT EXISTS contact_by_phone ON contact (phone)",
+        "CREATE TABLE IF NOT EXISTS chat_group (
+       id INTEGER PRIMARY KEY, jid TEXT NOT NULL UNIQUE, subject TEXT, description TEXT, owner TEXT, created INTEGER,
+       announce INTEGER NOT NULL, locked INTEGER NOT NULL, participant_count INTEGER NOT NULL,
+       members INTEGER NOT NULL, joined INTEGER NOT NULL, first_seen INTEGER NOT NULL, updated INTEGER NOT NULL,
+       pull TEXT)",
+        "CREATE TABLE IF NOT EXISTS group_member (
+       id INTEGER PRIMARY KEY, group_jid TEXT NOT NULL, jid TEXT NOT NULL, phone TEXT, role TEXT NOT NULL, tag TEXT,
+       first_seen INTEGER NOT NULL, last_seen INTEGER NOT NULL, UNIQUE (group_jid, jid))",
+        // The newest backfill, and how often it was begun.
+        "CREATE TABLE IF NOT EXISTS backfill (
+       one INTEGER PRIMARY KEY CHECK (one = 1), id TEXT NOT NULL, status TEXT NOT NULL, attempts INTEGER NOT NULL,
+       contacts INTEGER NOT NULL, joined_groups INTEGER NOT NULL, group_members INTEGER NOT NULL,
+       started INTEGER NOT NULL, finished INTEGER, error TEXT)",
+    ],
 ];
 
 /// Creates or migrates the tables.

@@ -15,7 +15,7 @@ use worker::Delay;
 
 use crate::clock;
 use crate::connection::Connection;
-use crate::journal::MessageRow;
+use crate::journal::{MessageRow, Record};
 use crate::room::{Room, failed};
 
 /// How long a caller waits for WhatsApp's answer.
@@ -35,7 +35,7 @@ pub async fn send(room: &Rc<Room>, text: Text) -> Result<SendResult, ApiError> {
     let to: Jid = text.to.parse().map_err(|_| ApiError::validation("to", "Not a JID."))?;
     if let Some(until) = record.lifecycle.timelock_until(clock::now())
         && to.server != Server::Group
-        && !room.journal.knows_chat(&text.to).map_err(|error| failed("the chats can't be read", &error))?
+        && !is_known(room, &connection, &record, &to).await?
     {
         return Err(timelocked(until));
     }
@@ -97,6 +97,29 @@ pub async fn send(room: &Rc<Room>, text: Text) -> Result<SendResult, ApiError> {
             Err(error)
         }
     }
+}
+
+/// Whether this number has had to do with that one, under its number or its LID; with itself it always has.
+async fn is_known(
+    room: &Rc<Room>,
+    connection: &Connection,
+    record: &Record,
+    to: &Jid,
+) -> Result<bool, ApiError> {
+    let entry = connection.client.get_lid_pn_entry(to).await.ok().flatten();
+    let alias = entry.map(|entry| match to.server {
+        Server::Lid => Jid::pn(&*entry.phone_number).to_string(),
+        _ => Jid::lid(&*entry.lid).to_string(),
+    });
+    let own = [own_jid(record.wa_jid.as_deref()), record.wa_lid.clone().unwrap_or_default()];
+    for name in [Some(to.to_non_ad_string()), alias].into_iter().flatten() {
+        let known =
+            room.journal.knows_chat(&name).map_err(|error| failed("the chats can't be read", &error))?;
+        if known || own.contains(&name) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// WhatsApp refused to let a chat begin (463). It says so also of a single message that lacks a token; whether the whole

@@ -6,13 +6,33 @@
 use std::collections::HashMap;
 
 use async_trait::async_trait;
-use gateway_sql::Sql;
+use gateway_sql::{Sql, SqlError};
 use whatsapp_rust::wacore::appstate::hash::HashState;
 use whatsapp_rust::wacore::appstate::processor::AppStateMutationMAC;
 use whatsapp_rust::wacore::store::error::Result;
 use whatsapp_rust::wacore::store::traits::{AppStateSyncKey, AppSyncStore};
 
 use super::{Keystore, database, decode, encode, time};
+
+impl<S: Sql> Keystore<S> {
+    /// Forgets how far a collection was read, so that it is read again from its beginning: the library passes over a
+    /// snapshot that is not newer than what it knows. The MACs stay; it clears them itself when it begins.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn forget_app_state(&self, name: &str) -> std::result::Result<(), SqlError> {
+        self.sql.query("DELETE FROM key_app_state_version WHERE name = ?", &[name.into()]).map(drop)
+    }
+
+    /// Whether a collection was read, an empty one included.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn has_app_state(&self, name: &str) -> std::result::Result<bool, SqlError> {
+        let found = self.sql.query("SELECT 1 FROM key_app_state_version WHERE name = ?", &[name.into()])?;
+        Ok(!found.is_empty())
+    }
+}
 
 #[cfg_attr(target_arch = "wasm32", async_trait(?Send))]
 #[cfg_attr(not(target_arch = "wasm32"), async_trait)]

@@ -317,3 +317,17 @@ async fn printing_a_keystore_shows_its_name_only() {
     let sql = LikeWorkerd::new();
     assert_eq!(format!("{:?}", open(&sql)), "Keystore");
 }
+
+#[tokio::test]
+async fn a_forgotten_collection_is_read_from_its_beginning_and_an_empty_one_was_read() {
+    let keystore = open(&LikeWorkerd::over(NativeSql::in_memory().unwrap()));
+    let state = HashState { version: 7, ..HashState::default() };
+    keystore.set_version("critical_unblock_low", state.clone()).await.unwrap();
+    keystore.set_version("regular", state).await.unwrap();
+    keystore.forget_app_state("critical_unblock_low").unwrap();
+    assert_eq!(keystore.has_app_state("critical_unblock_low"), Ok(false));
+    assert_eq!(keystore.get_version("critical_unblock_low").await.unwrap().version, 0);
+    assert_eq!(keystore.get_version("regular").await.unwrap().version, 7);
+    keystore.set_version("critical_unblock_low", HashState::default()).await.unwrap();
+    assert_eq!(keystore.has_app_state("critical_unblock_low"), Ok(true));
+}
