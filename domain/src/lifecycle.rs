@@ -413,7 +413,8 @@ impl Lifecycle {
                 effects
             }
             Cause::TemporaryBan { expires_at: Some(at) } => {
-                let at = *at;
+                // One that ends at once, or has ended, is not taken at its word: never login after login.
+                let at = (*at).max(now + REPLACED_RETRY_MS);
                 self.set(
                     Status::Failed,
                     Some(StatusReason { expires_at: Some(at), retry_at: Some(at), ..why }),

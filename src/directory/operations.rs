@@ -48,6 +48,7 @@ impl Operations {
                SELECT id FROM session WHERE swept_at <= ?2 AND (\
                  (status IN ('starting', 'scan_qr_code', 'working') AND observed_at < ?3) \
                  OR (desired_at > observed_at AND desired_at < ?4) \
+                 OR (desired = 'deleted' AND desired_at < ?4) \
                  OR (status = 'failed' AND retry_at < ?4) \
                  OR (status = 'failed' AND reason_code = 'client_outdated' AND observed_at < ?5)) \
                ORDER BY MAX(observed_at, swept_at) LIMIT ?6) RETURNING {COLUMNS}"

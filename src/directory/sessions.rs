@@ -174,7 +174,7 @@ impl Directory {
         self.first(&statement, &bindings).await
     }
 
-    /// Notes what the owner wants: connected or not. What is owed the cron tells the object if nobody else does.
+    /// Notes what the owner wants: connected or not. What is being deleted is gone already. What is owed the cron tells the object if nobody else does.
     pub async fn set_desired(
         &self,
         id: &str,
@@ -183,7 +183,7 @@ impl Directory {
     ) -> Result<Option<SessionRow>, Refusal> {
         let statement = format!(
             "UPDATE session SET desired = ?3, updated_at = ?4, desired_at = COALESCE(?5, desired_at) \
-             WHERE organization_id = ?1 AND id = ?2 RETURNING {COLUMNS}"
+             WHERE organization_id = ?1 AND id = ?2 AND desired <> 'deleted' RETURNING {COLUMNS}"
         );
         let now = now();
         let owed = nullable(is_owed.then(|| moment(now)));

@@ -106,9 +106,6 @@ impl Room {
         if let Some(epoch) = hopeless {
             self.ended(epoch, Cause::Stalled);
         }
-        if now.saturating_sub(self.projected_at.get()) >= projection::HEARTBEAT_MS {
-            projection::start(self);
-        }
     }
 
     /// WhatsApp lets the number start new chats again.
@@ -150,6 +147,7 @@ impl Room {
         let room = Rc::clone(self);
         wasm_bindgen_futures::spawn_local(async move {
             if let Err(error) = room.set_alarm(due).await {
+                room.armed.set(None);
                 worker::console_error!("the alarm could not be set: {error}");
             }
         });

@@ -67,7 +67,11 @@ pub struct Connection {
     pub client: Arc<Client>,
     /// The socket, as we see it.
     pub line: Rc<Line>,
+    /// The fence when it began.
+    height: u64,
     opened_at: u64,
+    /// When it began to log in: at once, or with the end of a pairing.
+    login_began: Cell<Option<u64>>,
     heard_at: Cell<u64>,
     ready: Cell<bool>,
     cut_at: Cell<Option<u64>>,
@@ -116,7 +120,9 @@ impl Connection {
             epoch,
             client,
             line,
+            height: room.fence.height(),
             opened_at: clock::now(),
+            login_began: Cell::new(None),
             heard_at: Cell::new(clock::now()),
             ready: Cell::new(false),
             cut_at: Cell::new(None),
@@ -221,8 +227,13 @@ impl Connection {
                 > u64::try_from(CLOSE_TIMEOUT.as_millis()).unwrap_or(0) + 5_000;
         }
         let silent_for = now.saturating_sub(self.heard_at.get());
-        let logging_in = !self.ready.get() && self.identity().is_some();
-        if silent_for > SILENCE_MS || (logging_in && now.saturating_sub(self.opened_at) > LOGIN_MS) {
+        // A QR code may have been on show for minutes before there was anybody to log in.
+        if self.login_began.get().is_none() && self.identity().is_some() {
+            self.login_began.set(Some(now));
+        }
+        let logging_in_for =
+            self.login_began.get().filter(|_| !self.ready.get()).map_or(0, |since| now - since);
+        if silent_for > SILENCE_MS || logging_in_for > LOGIN_MS {
             self.cut(Cause::Stalled);
         }
         false
@@ -273,7 +284,11 @@ struct Listener {
 impl EventHandler for Listener {
     fn handle_event(&self, event: Arc<Event>) {
         let (Some(room), Some(connection)) = (self.room.upgrade(), self.connection.upgrade()) else { return };
-        if room.epoch() == connection.epoch {
+        // A connection that is being closed hands out what it has decrypted after it has acked it, also when the next
+        // one is decided on already: it may write until that one begins.
+        let is_content = matches!(*event, Event::Messages(_) | Event::Receipt(_) | Event::ServerAck(_));
+        let may_write = room.epoch() != 0 && room.fence.height() == connection.height;
+        if room.epoch() == connection.epoch || (is_content && may_write) {
             hear(&room, &connection, &event);
         }
     }
@@ -359,9 +374,12 @@ fn hear(room: &Rc<Room>, connection: &Rc<Connection>, event: &Event) {
         }
         Event::ClientOutdated(_) => connection.blame(Cause::ClientOutdated),
         Event::ConnectFailure(failure) => connection.blame(match failure.reason {
-            ConnectFailureReason::InternalServerError | ConnectFailureReason::ServiceUnavailable => {
-                Cause::ServerError(format!("{:?}", failure.reason))
-            }
+            ConnectFailureReason::InternalServerError
+            | ConnectFailureReason::Experimental
+            | ConnectFailureReason::ServiceUnavailable
+            | ConnectFailureReason::Unknown(500..=599) => Cause::ServerError(format!("{:?}", failure.reason)),
+            ConnectFailureReason::Unknown(408 | 428) => Cause::Network(format!("{:?}", failure.reason)),
+            ConnectFailureReason::Unknown(429) => Cause::RateLimited,
             ConnectFailureReason::TempBanned => Cause::TemporaryBan { expires_at: None },
             _ => Cause::Refused(format!("{:?}", failure.reason)),
         }),
@@ -388,6 +406,8 @@ fn stream_error(connection: &Connection, code: &str) {
     match code {
         "515" => connection.blame(Cause::RestartRequired),
         "429" => connection.cut(Cause::RateLimited),
+        // Also as a <conflict>, which the library knows.
+        "440" => connection.cut(Cause::Replaced),
         "516" => {}
         code if code.starts_with('5') => connection.cut(Cause::ServerError(format!("stream error {code}"))),
         _ => {}

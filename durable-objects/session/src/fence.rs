@@ -19,9 +19,15 @@ impl Fence {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// How high it is: who began at this height is not shut out.
+    #[must_use]
+    pub fn height(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
     /// A database that works until the fence is next raised.
     pub fn guard<S: Sql>(&self, sql: S) -> FencedSql<S> {
-        FencedSql { sql, fence: self.clone(), height: self.0.load(Ordering::Relaxed) }
+        FencedSql { sql, fence: self.clone(), height: self.height() }
     }
 }
 

@@ -26,7 +26,7 @@ export function watch(socket, context) {
     context.storage.setAlarm(Date.now());
     // Not before the alarm is stored: an abort discards writes that are not, and the object would wait for its
     // old alarm.
-    context.storage.sync().then(() => context.abort('the wasm instance was replaced'));
+    context.storage.sync().catch(() => undefined).then(() => context.abort('the wasm instance was replaced'));
   }, TICK_MS);
   return timer;
 }

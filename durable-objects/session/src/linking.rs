@@ -352,11 +352,11 @@ pub async fn answer_passkey(room: &Rc<Room>, answer: PasskeyAnswer) -> Result<Pa
         (PasskeyAnswer::Assertion(assertion), PasskeyStage::Challenge) => {
             room.set_passkey_stage(PasskeyStage::Submitted);
             let assertion = prologue(&assertion)?;
-            step(room, connection.client.send_passkey_response(assertion)).await?;
+            step(room, &connection, connection.client.send_passkey_response(assertion)).await?;
         }
         (PasskeyAnswer::Confirmed(true), PasskeyStage::Confirmation) => {
             room.set_passkey_stage(PasskeyStage::Confirmed);
-            step(room, connection.client.send_passkey_confirmation()).await?;
+            step(room, &connection, connection.client.send_passkey_confirmation()).await?;
         }
         (PasskeyAnswer::Confirmed(false), PasskeyStage::Confirmation) => {
             room.passkey_failed("the owner declined");
@@ -391,9 +391,15 @@ impl Room {
 
 async fn step(
     room: &Rc<Room>,
+    connection: &Rc<Connection>,
     step: impl Future<Output = Result<(), whatsapp_rust::passkey::PasskeyError>>,
 ) -> Result<(), ApiError> {
-    match select(std::pin::pin!(step), Delay::from(PASSKEY_STEP)).await {
+    let step = std::pin::pin!(step);
+    let outcome = select(step, Delay::from(PASSKEY_STEP)).await;
+    if !matches!(outcome, Either::Left((Ok(()), _))) && !room.is_current(connection) {
+        return Err(ApiError::conflict("The connection was lost. Begin the linking again."));
+    }
+    match outcome {
         Either::Left((Ok(()), _)) => Ok(()),
         Either::Left((Err(error), _)) => {
             room.passkey_failed(&error.to_string());
@@ -401,6 +407,8 @@ async fn step(
         }
         Either::Right(_) => {
             room.passkey_failed("no answer in time");
+            // The library holds on to the attempt.
+            connection.cut(Cause::PairingFailed("WhatsApp did not answer about the passkey".to_owned()));
             Err(ApiError::unavailable("WhatsApp did not answer in time. Begin the linking again."))
         }
     }

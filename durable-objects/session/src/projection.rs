@@ -43,11 +43,12 @@ async fn project(room: &Rc<Room>) {
         Either::Left((written, _)) => written,
         Either::Right(_) => Err(worker::Error::RustError("no answer in time".to_owned())),
     };
-    if written.is_ok() {
-        room.projected_at.set(clock::now());
-    }
     let newest = room.record().map(|record| record.observed_seq);
     let settled = match (&written, newest) {
+        // Kept as a timer, not in memory: without a socket the object is evicted between two ticks.
+        (Ok(()), Ok(newest)) if newest == seq && room.status().is_live() => {
+            room.journal.set_timer(timer::PROJECTION, clock::now() + HEARTBEAT_MS)
+        }
         (Ok(()), Ok(newest)) if newest == seq => room.journal.clear_timer(timer::PROJECTION),
         (Ok(()), Ok(_)) => room.journal.set_timer(timer::PROJECTION, clock::now()),
         (Err(error), Ok(_)) => {

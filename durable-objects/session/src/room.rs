@@ -50,8 +50,6 @@ pub struct Room {
     closing: RefCell<Option<Rc<Connection>>>,
     pub(crate) backfill: Desk,
     pub(crate) is_projecting: Cell<bool>,
-    /// When the directory last took in what is observed, as far as this instance knows.
-    pub(crate) projected_at: Cell<u64>,
     pub(crate) qr: RefCell<Option<Qr>>,
     pub(crate) passkey: RefCell<Option<PasskeyChallenge>>,
     /// When the object that was here before was last known to live; taken by the first change after it.
@@ -77,7 +75,9 @@ impl Room {
             Err(error) => return Err((state, error)),
         };
         // Each tick sets the next: so far ahead it was when the object last lived.
-        let last_alive = tick.map(|due| due.saturating_sub(TICK_MS));
+        // One that waits for its next attempt has no socket to lose, and is evicted between two ticks.
+        let waits = record.as_ref().is_some_and(|record| record.lifecycle.retry_at().is_some());
+        let last_alive = tick.filter(|_| !waits).map(|due| due.saturating_sub(TICK_MS));
         let erased = record.as_ref().is_some_and(|record| record.deleting);
         Ok(Self {
             state,
@@ -90,7 +90,6 @@ impl Room {
             closing: RefCell::default(),
             backfill: Desk::default(),
             is_projecting: Cell::new(false),
-            projected_at: Cell::new(0),
             qr: RefCell::default(),
             passkey: RefCell::default(),
             last_alive: Cell::new(last_alive),
@@ -300,7 +299,10 @@ impl Room {
             self.journal.set_timer(timer::PROJECTION, now)?;
         }
         if record.lifecycle.status.is_live() {
-            self.journal.set_timer(timer::TICK, now + TICK_MS)?;
+            // Never pushed ahead: whatever happens all the time must not keep the tick from coming.
+            if self.journal.timer(timer::TICK)?.is_none_or(|due| due > now + TICK_MS) {
+                self.journal.set_timer(timer::TICK, now + TICK_MS)?;
+            }
         } else {
             self.journal.clear_timer(timer::TICK)?;
         }
@@ -359,18 +361,25 @@ impl Room {
 
     /// The keys are the truth about the pairing: a crash may have fallen between them and the record.
     fn reconcile(self: &Rc<Self>, connection: &Connection) {
-        let Some((jid, lid)) = connection.identity() else { return };
         let mut held = self.record.borrow_mut();
         let Some(record) = held.as_mut() else { return };
-        if !record.lifecycle.paired || record.wa_jid.is_none() {
-            record.lifecycle.paired = true;
-            record.phone_number = phone_number(&jid).map(str::to_owned);
-            record.wa_jid = Some(jid);
-            record.wa_lid = lid;
-            record.observed_seq += 1;
-            if let Err(error) = self.journal.save(record) {
-                worker::console_error!("the record could not be written: {error}");
+        match connection.identity() {
+            Some((jid, lid)) if !record.lifecycle.paired || record.wa_jid.is_none() => {
+                record.lifecycle.paired = true;
+                record.phone_number = phone_number(&jid).map(str::to_owned);
+                record.wa_jid = Some(jid);
+                record.wa_lid = lid;
             }
+            None if record.lifecycle.paired => {
+                record.lifecycle.paired = false;
+                (record.phone_number, record.wa_jid, record.wa_lid) = (None, None, None);
+            }
+            _ => return,
+        }
+        record.observed_seq += 1;
+        let saved = self.journal.save(record);
+        if let Err(error) = saved.and_then(|()| self.journal.set_timer(timer::PROJECTION, clock::now())) {
+            worker::console_error!("the record could not be written: {error}");
         }
     }
 

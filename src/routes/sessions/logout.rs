@@ -4,13 +4,16 @@ use axum::extract::State;
 use axum::response::Response;
 use gateway_domain::error::ApiError;
 use gateway_domain::session::WASession;
-use gateway_session::call::Call;
+use gateway_session::call::{Call, Snapshot};
+use http::StatusCode;
 use worker::Env;
 
-use super::command;
+use super::{find, json, present};
 use crate::auth::Allowed;
+use crate::directory::Directory;
 use crate::error::Refusal;
 use crate::request::SessionId;
+use crate::session_object::SessionObject;
 
 /// Unlinks the device on WhatsApp, clears the number and keeps the row. 503 when WhatsApp did not confirm: then the pairing is kept.
 #[utoipa::path(post, path = "/api/v1/sessions/{session}/!logout", operation_id = "logoutSession", tag = "Sessions",
@@ -23,5 +26,10 @@ pub async fn logout(
     Allowed { principal, .. }: Allowed,
     SessionId(id): SessionId,
 ) -> Result<Response, Refusal> {
-    command(&env, &principal, &id, false, Call::Logout).await
+    let row = find(&env, &principal, &id).await?;
+    let snapshot: Snapshot = SessionObject::of(&env, &row).call(Call::Logout).await?;
+    // An unlink WhatsApp did not confirm is the caller's to repeat: until then the session is what it was.
+    let row = Directory::of(&env, &principal.organization)?.set_desired(&id, false, false).await?;
+    let row = row.ok_or_else(ApiError::not_found)?;
+    json(StatusCode::OK, &present(&env, row, Some(snapshot)))
 }

@@ -60,9 +60,7 @@ async fn command(
     connected: bool,
     call: Call,
 ) -> Result<Response, Refusal> {
-    // An unlink WhatsApp did not confirm is the caller's to repeat, not the cron's.
-    let is_owed = !matches!(call, Call::Logout);
-    let row = Directory::of(env, &principal.organization)?.set_desired(id, connected, is_owed).await?;
+    let row = Directory::of(env, &principal.organization)?.set_desired(id, connected, true).await?;
     let row = row.ok_or_else(ApiError::not_found)?;
     let snapshot = SessionObject::of(env, &row).call(call).await?;
     json(StatusCode::OK, &present(env, row, Some(snapshot)))

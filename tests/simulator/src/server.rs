@@ -134,11 +134,14 @@ async fn accept(listener: TcpListener, world: Arc<World>) {
 
 async fn serve(stream: TcpStream, world: Arc<World>, router: Router) {
     let service = service_fn(move |request: Request<Incoming>| {
+        let is_refused = |kind: &Kind| matches!(kind, Kind::ConnectionRefused).then_some(());
+        // Who only looks whether WhatsApp is there is refused too, and does not count: attempts to connect do.
         let refused = request.uri().path() == "/ws/chat"
-            && world
-                .faults
-                .take(None, |kind| matches!(kind, Kind::ConnectionRefused).then_some(()))
-                .is_some();
+            && if request.headers().contains_key("upgrade") {
+                world.faults.take(None, is_refused).is_some()
+            } else {
+                world.faults.list().iter().any(|fault| is_refused(&fault.kind).is_some())
+            };
         if refused {
             world.counters.refused();
         }

@@ -27,6 +27,8 @@ tests![
     failure_500,
     failure_503,
     a_silent_connection_is_replaced,
+    a_session_that_is_started_all_the_time_is_watched_all_the_same,
+    restarts_in_the_middle_of_traffic_lose_and_repeat_nothing,
 ];
 
 /// What follows when the fault is over.
@@ -216,6 +218,61 @@ async fn the_replaced_conflict_is_retried_once_and_never_fought() {
         "conflict replaced",
         gave_up.as_secs_f64()
     );
+}
+
+/// A watchdog that starts what is started must not keep the heartbeat from coming.
+async fn a_session_that_is_started_all_the_time_is_watched_all_the_same() {
+    let (session, phone) = Session::working().await;
+    let fault = phone.fault(json!({"kind": "stall"})).await;
+    eventually("the silence to be noticed", WITHIN, async || {
+        let row = session.post(":start").await.json();
+        let log = session.get("/timeline?limit=10").await.expect(200);
+        let stalled = log["data"].as_array().unwrap().iter().any(|stretch| stretch["code"] == "stalled");
+        if stalled { Ok(()) } else { Err(row.to_string()) }
+    })
+    .await;
+    phone.simulator.clear(&fault).await;
+    session.wait_for_status("working", WITHIN).await;
+}
+
+/// What was decrypted and acked by a connection that is being closed is told all the same.
+async fn restarts_in_the_middle_of_traffic_lose_and_repeat_nothing() {
+    let (session, phone) = Session::working().await;
+    let other = phone.simulator.phone().await;
+    let talk = async {
+        let mut ids = Vec::new();
+        for number in 0..60 {
+            ids.push(other.text(&phone.number, &format!("text {number}")).await);
+        }
+        ids
+    };
+    let restart = async {
+        for _ in 0..3 {
+            session.post(":restart").await.expect(200);
+            session.wait_for_status("working", WITHIN).await;
+        }
+        session.post(":stop").await.expect(200);
+        session.post(":start").await.expect(200);
+    };
+    let (mut sent, ()) = futures::join!(talk, restart);
+    session.wait_for_status("working", WITHIN).await;
+    let last = other.text(&phone.number, "the last").await;
+    session.event_of("message", &last).await;
+    sent.push(last);
+    let mut told: Vec<String> = Vec::new();
+    eventually("every text to be told", WITHIN, async || {
+        told = session
+            .events("message")
+            .await
+            .iter()
+            .map(|event| event["payload"]["waMessageId"].as_str().unwrap().to_owned())
+            .collect();
+        if told.len() >= sent.len() { Ok(()) } else { Err(format!("{} of {}", told.len(), sent.len())) }
+    })
+    .await;
+    told.sort_unstable();
+    sent.sort_unstable();
+    assert_eq!(told, sent);
 }
 
 async fn a_silent_connection_is_replaced() {
