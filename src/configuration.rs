@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use gateway_domain::configuration::{self, KeySetTimes, Read};
 use gateway_domain::whatsapp_version::Version;
-pub use gateway_session::clock::{now, random};
+pub use gateway_object::clock::{now, random};
 use js_sys::{JSON, Reflect};
 use wasm_bindgen::JsValue;
 use worker::Env;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use gateway_domain::error::ApiError;
 use gateway_domain::whatsapp_version::{Known, Worries};
-use gateway_session::call::{Call, Snapshot};
+use gateway_object::calls::session::{Call, Snapshot};
 use gateway_session::whatsapp_version::{ask_page, pinned};
 use worker::{Delay, Env, ScheduleContext, ScheduledEvent, event};
 
@@ -132,6 +132,8 @@ async fn sweep(env: &Env, operations: &Operations, version_since: Option<u64>) -
 
 /// Tells the object what it may not have heard. Whatever a call is, it makes the object connect again if it should be.
 async fn care_for(env: &Env, operations: &Operations, row: &SessionRow) -> Result<(), Refusal> {
+    let Some(row) = operations.session(&row.id).await? else { return Ok(()) };
+    let row = &row;
     let object = SessionObject::of(env, row);
     if row.is_to_be_deleted() {
         return match object.call::<()>(Call::Delete).await {

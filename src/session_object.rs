@@ -4,14 +4,11 @@ use std::time::Duration;
 
 use axum::body::Body;
 use futures::future::{Either, select};
-use gateway_domain::error::{ApiError, ErrorDetail};
-use gateway_domain::session::JURISDICTION;
-use gateway_session::call::{Call, Request as SessionRequest, Settings};
-use js_sys::Reflect;
-use serde::Deserialize;
+use gateway_domain::error::ApiError;
+use gateway_object::calls::session::{Call, Request as SessionRequest, Settings};
+use gateway_object::peer::{Peer, refusal};
 use serde::de::DeserializeOwned;
-use wasm_bindgen::JsCast;
-use worker::{Delay, Env, EnvBinding, Method, ObjectNamespace, Request, RequestInit, Response};
+use worker::{Delay, Env, Headers, Response};
 
 use crate::directory::SessionRow;
 use crate::error::{Refusal, internal};
@@ -75,15 +72,8 @@ impl<'a> SessionObject<'a> {
     }
 
     async fn attempt(&self, body: &str) -> worker::Result<Response> {
-        let objects = self.env.durable_object("SESSIONS")?;
-        let stub = match self.row.region.as_deref() {
-            Some(JURISDICTION) => within_jurisdiction(&objects)?.get_by_name(&self.row.id)?,
-            Some(region) => objects.get_by_name_with_location_hint(&self.row.id, region)?,
-            None => objects.get_by_name(&self.row.id)?,
-        };
-        let mut init = RequestInit::new();
-        init.with_method(Method::Post).with_body(Some(body.into()));
-        stub.fetch_with_request(Request::new_with_init("https://session/", &init)?).await
+        let peer = Peer::session(&self.row.id, self.row.region.as_deref());
+        peer.send(self.env, body, Headers::new()).await
     }
 
     fn body(&self, call: Call) -> Result<String, Refusal> {
@@ -94,26 +84,11 @@ impl<'a> SessionObject<'a> {
                 auto_read: self.row.auto_read(),
                 presence_typing: self.row.presence_typing(),
             },
+            wish: matches!(call, Call::Start | Call::Stop | Call::Restart).then(|| self.row.desired_at()),
             call,
         };
         serde_json::to_string(&request).map_err(|error| internal("a call", &error))
     }
-}
-
-/// The objects that live in the jurisdiction and nowhere else (Durable Objects, "Data location"). workers-rs has no
-/// method for it; another namespace's object of the same name would be another object, so there is no falling back.
-#[cfg(not(feature = "simulator"))]
-fn within_jurisdiction(objects: &ObjectNamespace) -> worker::Result<ObjectNamespace> {
-    let method: js_sys::Function = Reflect::get(objects.as_ref(), &"jurisdiction".into())?.dyn_into()?;
-    ObjectNamespace::get(method.call1(objects.as_ref(), &JURISDICTION.into())?)
-}
-
-/// workerd on one's own machine has no jurisdictions and refuses the call.
-#[cfg(feature = "simulator")]
-fn within_jurisdiction(objects: &ObjectNamespace) -> worker::Result<ObjectNamespace> {
-    let method: js_sys::Function = Reflect::get(objects.as_ref(), &"jurisdiction".into())?.dyn_into()?;
-    let within = method.call1(objects.as_ref(), &JURISDICTION.into());
-    ObjectNamespace::get(within.unwrap_or_else(|_| objects.as_ref().clone()))
 }
 
 /// A send is never repeated by us; everything else may arrive twice.
@@ -142,15 +117,10 @@ fn waiting(call: &Call) -> Duration {
 }
 
 async fn refused(mut response: Response) -> Result<Response, Refusal> {
-    #[derive(Deserialize)]
-    struct Answer {
-        error: ErrorDetail,
-    }
     if response.status_code() == 200 {
         return Ok(response);
     }
-    match response.json::<Answer>().await {
-        Ok(Answer { error }) => Err(Refusal(ApiError { error })),
-        Err(error) => Err(internal("a session's refusal", &error)),
-    }
+    let body = response.bytes().await.map_err(|error| internal("a session's refusal", &error))?;
+    let error = refusal(&body);
+    Err(error.map_or_else(|| internal("a session's refusal", &"not an error of ours"), Refusal))
 }

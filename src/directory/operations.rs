@@ -47,9 +47,9 @@ impl Operations {
             "UPDATE session SET swept_at = ?1 WHERE id IN (\
                SELECT id FROM session WHERE swept_at <= ?2 AND (\
                  (status IN ('starting', 'scan_qr_code', 'working') AND observed_at < ?3) \
-                 OR (desired_at > observed_at AND desired_at < ?4) \
+                 OR (desired_at > heard_at AND desired_at < ?4) \
                  OR (desired = 'deleted' AND desired_at < ?4) \
-                 OR (status = 'failed' AND retry_at < ?4) \
+                 OR (status IN ('failed', 'starting') AND retry_at < ?4) \
                  OR (status = 'failed' AND reason_code = 'client_outdated' AND observed_at < ?5)) \
                ORDER BY MAX(observed_at, swept_at) LIMIT ?6) RETURNING {COLUMNS}"
         );
@@ -66,6 +66,12 @@ impl Operations {
                 .await?;
         rows.sort_by_key(|row| row.observed_at);
         Ok(rows)
+    }
+
+    /// A session that was taken up, as it is now: a run may last minutes.
+    pub async fn session(&self, id: &str) -> Result<Option<SessionRow>, Refusal> {
+        let statement = format!("SELECT {COLUMNS} FROM session WHERE id = ?1");
+        asking(true, || async { self.0.prepare(&statement).bind(&[id.into()])?.first(None).await }).await
     }
 
     /// Removes a session whose owner has deleted it and whose object is empty.

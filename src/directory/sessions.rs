@@ -10,7 +10,7 @@ use crate::error::{Refusal, directory_unavailable};
 
 pub(super) const COLUMNS: &str = "id, organization_id, label, auto_read, presence_typing, rate_per_min, rate_per_hour, region, \
     created_by_user_id, created_at, updated_at, status, status_reason, epoch, phone_number, wa_jid, wa_lid, \
-    last_connected_at, desired, desired_at, observed_at";
+    last_connected_at, desired, desired_at, observed_at, heard_at";
 
 /// A session, as the directory has it.
 #[derive(Clone, Debug, Deserialize)]
@@ -37,6 +37,7 @@ pub struct SessionRow {
     desired_at: u64,
     /// When the object was last heard of.
     pub observed_at: u64,
+    heard_at: u64,
 }
 
 impl SessionRow {
@@ -57,9 +58,14 @@ impl SessionRow {
         self.desired == "connected"
     }
 
-    /// Whether the owner asked for something the object has not been heard of since.
+    /// When the owner last asked for something the object must hear.
+    pub fn desired_at(&self) -> u64 {
+        self.desired_at
+    }
+
+    /// Whether the owner asked for something the object has not heard.
     pub fn is_owed_its_wish(&self) -> bool {
-        self.desired_at > self.observed_at
+        self.desired_at > self.heard_at
     }
 
     /// Whether the owner deleted it, and that was cut off.

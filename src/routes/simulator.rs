@@ -4,7 +4,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::routing::{post, put};
 use gateway_domain::access::{Access, Capability, Operation};
-use gateway_session::call::{Call, CrashPoint};
+use gateway_object::calls::session::{Call, CrashPoint};
 use http::{Method, StatusCode};
 use serde::Deserialize;
 use worker::Env;

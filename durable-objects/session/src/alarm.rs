@@ -13,6 +13,10 @@ use crate::{backfill, clock, projection, reach};
 /// and socket in silence after 140 s (docs/decisions/heartbeat.md).
 pub(crate) const TICK_MS: u64 = 15_000;
 
+/// How long it may take from the decision to connect until a client exists: the connection before is closed, the
+/// version asked for.
+const OPENING_MS: u64 = 45_000;
+
 /// The names of the timers.
 pub mod timer {
     /// The heartbeat.
@@ -36,13 +40,13 @@ impl Room {
     /// # Errors
     /// When the database fails.
     pub fn take_due(&self, now: u64) -> Result<Vec<String>, SqlError> {
-        self.armed.set(None);
+        self.bell.rang();
         if self.erased.get() && self.record.borrow().is_none() {
             return Ok(vec![]);
         }
-        let due = self.journal.due(now)?;
+        let due = self.journal.timers().due(now)?;
         for name in &due {
-            self.journal.set_timer(name, now + TICK_MS)?;
+            self.journal.timers().set(name, now + TICK_MS)?;
         }
         Ok(due)
     }
@@ -72,7 +76,7 @@ impl Room {
                 }
                 unknown => {
                     worker::console_warn!("a timer nobody knows: {unknown}");
-                    let _cleared_next_time = self.journal.clear_timer(unknown);
+                    let _cleared_next_time = self.journal.timers().clear(unknown);
                 }
             }
         }
@@ -81,7 +85,7 @@ impl Room {
     /// The timer was pushed ahead before the work; a retry nobody waits for any more must not come back.
     fn forget_served_retry(&self) {
         let waits = self.record.borrow().as_ref().is_some_and(|record| record.lifecycle.retry_at().is_some());
-        if !waits && let Err(error) = self.journal.clear_timer(timer::RETRY) {
+        if !waits && let Err(error) = self.journal.timers().clear(timer::RETRY) {
             worker::console_error!("timer: {error}");
         }
     }
@@ -101,7 +105,8 @@ impl Room {
         reach::look(self);
         let hopeless = match &*self.link.borrow() {
             Link::Up(connection) => connection.is_beyond_hope(now).then_some(connection.epoch),
-            Link::Down | Link::Opening => None,
+            Link::Opening { since } => (now.saturating_sub(*since) > OPENING_MS).then(|| self.epoch()),
+            Link::Down => None,
         };
         if let Some(epoch) = hopeless {
             self.ended(epoch, Cause::Stalled);
@@ -136,30 +141,9 @@ impl Room {
     }
 
     /// Sets the one physical alarm to the earliest timer.
-    pub fn arm(self: &Rc<Self>) {
-        let Ok(Some(due)) = self.journal.next_due() else { return };
-        // One armed in the past has been lost, or is about to fire and will arm the next itself.
-        let now = clock::now();
-        if self.armed.get().is_some_and(|armed| armed <= due && armed > now) {
-            return;
+    pub fn arm(&self) {
+        if let Ok(Some(due)) = self.journal.timers().next_due() {
+            self.bell.arm(due);
         }
-        self.armed.set(Some(due));
-        let room = Rc::clone(self);
-        wasm_bindgen_futures::spawn_local(async move {
-            if let Err(error) = room.set_alarm(due).await {
-                room.armed.set(None);
-                worker::console_error!("the alarm could not be set: {error}");
-            }
-        });
-    }
-
-    /// Sets the alarm and waits until that is stored.
-    ///
-    /// # Errors
-    /// When the storage fails.
-    pub async fn set_alarm(&self, due: u64) -> worker::Result<()> {
-        self.armed.set(Some(due));
-        let offset = i64::try_from(due.saturating_sub(clock::now())).unwrap_or(i64::MAX);
-        self.state().storage().set_alarm(offset).await
     }
 }

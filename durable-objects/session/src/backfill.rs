@@ -82,7 +82,7 @@ pub fn start(room: &Rc<Room>) -> Result<BackfillJob, ApiError> {
     let record = room.record()?;
     let started = room.library().start_backfill(&record, &id, now).and_then(|started| {
         if matches!(started, Started::New(_)) {
-            room.journal.set_timer(timer::BACKFILL, now + TICK_MS)?;
+            room.journal.timers().set(timer::BACKFILL, now + TICK_MS)?;
         }
         Ok(started)
     });
@@ -125,7 +125,7 @@ pub fn go_on(room: &Rc<Room>) {
 async fn run(room: &Rc<Room>) -> Result<(), SqlError> {
     loop {
         let Some((id, attempt)) = room.library().attempt_backfill()? else {
-            return room.journal.clear_timer(timer::BACKFILL);
+            return room.journal.timers().clear(timer::BACKFILL);
         };
         let outcome = if attempt > ATTEMPTS {
             Err(Cut::For(format!("it was cut off {ATTEMPTS} times by restarts of the gateway")))
@@ -143,7 +143,7 @@ async fn run(room: &Rc<Room>) -> Result<(), SqlError> {
             Err(Cut::Lost) => Some(format!("the connection was lost {ATTEMPTS} times")),
         };
         room.library().finish_backfill(&id, error.as_deref(), clock::now())?;
-        return room.journal.clear_timer(timer::BACKFILL);
+        return room.journal.timers().clear(timer::BACKFILL);
     }
 }
 

@@ -138,6 +138,7 @@ impl Connection {
         #[allow(clippy::arc_with_non_send_sync, reason = "the library asks for an Arc; there is one thread")]
         connection.client.subscribe_handler(Arc::new(listener)).detach();
         wasm_bindgen_futures::spawn_local(Self::watch_decoding(Rc::downgrade(&connection)));
+        wasm_bindgen_futures::spawn_local(Self::watch_silence(Rc::downgrade(&connection)));
         Ok(connection)
     }
 
@@ -217,6 +218,24 @@ impl Connection {
             if waiting.is_some_and(|since| clock::now().saturating_sub(since) >= DECODING_MS) {
                 connection.cut(Cause::Undecodable);
             }
+        }
+    }
+
+    /// Cuts the connection when it has been silent for too long, to the second: a tick may come 15 s later, and the
+    /// closing takes its time too.
+    async fn watch_silence(connection: Weak<Self>) {
+        loop {
+            let left = match connection.upgrade() {
+                Some(connection) if connection.cut_at.get().is_none() => {
+                    let left = (connection.heard_at.get() + SILENCE_MS).saturating_sub(clock::now());
+                    if left == 0 {
+                        return connection.cut(Cause::Stalled);
+                    }
+                    left
+                }
+                _ => return,
+            };
+            Delay::from(Duration::from_millis(left)).await;
         }
     }
 

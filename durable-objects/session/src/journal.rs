@@ -7,6 +7,7 @@ use gateway_domain::event::Envelope;
 use gateway_domain::lifecycle::{Lifecycle, Status};
 use gateway_domain::linking::PairingCode;
 use gateway_domain::timeline::{DAY_MS, Stretch};
+use gateway_object::alarm::Timers;
 use gateway_sql::{Row, Sql, SqlError, Value};
 use serde::{Deserialize, Serialize};
 
@@ -49,6 +50,12 @@ pub struct Record {
     /// Whether a delete has begun: whatever happens, it ends with an empty storage.
     #[serde(default)]
     pub deleting: bool,
+    /// Whether everything else is erased: what remains is a tombstone.
+    #[serde(default)]
+    pub deleted: bool,
+    /// The newest wish of the owner it has heard, epoch milliseconds.
+    #[serde(default)]
+    pub heard_at: u64,
 }
 
 impl Record {
@@ -68,6 +75,8 @@ impl Record {
             pairing_code: None,
             unreachable: false,
             deleting: false,
+            deleted: false,
+            heard_at: 0,
         }
     }
 }
@@ -97,7 +106,7 @@ pub struct MessageRow {
 #[derive(Clone)]
 pub struct Journal<S>(S);
 
-impl<S: Sql> Journal<S> {
+impl<S: Sql + Clone> Journal<S> {
     /// Opens it, creating or migrating the tables.
     ///
     /// # Errors
@@ -204,53 +213,9 @@ impl<S: Sql> Journal<S> {
         Ok(())
     }
 
-    /// When a timer is due.
-    ///
-    /// # Errors
-    /// When the database fails or holds something else.
-    pub fn timer(&self, name: &str) -> Result<Option<u64>, SqlError> {
-        let rows = self.0.query("SELECT due FROM timer WHERE name = ?1", &[name.into()])?;
-        rows.first().map(|row| row.integer(0).map(unsigned)).transpose()
-    }
-
-    /// Sets a timer, replacing an earlier one of the same name.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub fn set_timer(&self, name: &str, due: u64) -> Result<(), SqlError> {
-        self.0.query(
-            "INSERT INTO timer (name, due) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET due = ?2",
-            &[name.into(), whole(due)],
-        )?;
-        Ok(())
-    }
-
-    /// Forgets a timer.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub fn clear_timer(&self, name: &str) -> Result<(), SqlError> {
-        self.0.query("DELETE FROM timer WHERE name = ?1", &[name.into()])?;
-        Ok(())
-    }
-
-    /// When the next timer is due.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub fn next_due(&self) -> Result<Option<u64>, SqlError> {
-        let rows = self.0.query("SELECT MIN(due) FROM timer", &[])?;
-        let due = rows.first().map_or(Ok(None), |row| row.optional_integer(0))?;
-        Ok(due.map(unsigned))
-    }
-
-    /// The names of the timers that are due.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub fn due(&self, now: u64) -> Result<Vec<String>, SqlError> {
-        let rows = self.0.query("SELECT name FROM timer WHERE due <= ?1 ORDER BY due", &[whole(now)])?;
-        rows.iter().map(|row| row.text(0)).collect()
+    /// The timers.
+    pub fn timers(&self) -> Timers<S> {
+        Timers::new(self.0.clone())
     }
 
     /// Appends an event and returns its `seq`.
@@ -570,21 +535,6 @@ mod tests {
         assert_eq!(page(None, 9), [(4, 9_000, None)]);
     }
 
-    #[test]
-    fn timers_are_due_in_their_order() {
-        let journal = journal();
-        assert_eq!(journal.next_due(), Ok(None));
-        journal.set_timer("tick", 30).unwrap();
-        journal.set_timer("retry", 10).unwrap();
-        journal.set_timer("tick", 20).unwrap();
-        assert_eq!(
-            (journal.next_due(), journal.due(9), journal.due(20)),
-            (Ok(Some(10)), Ok(vec![]), Ok(vec!["retry".into(), "tick".into()]))
-        );
-        journal.clear_timer("retry").unwrap();
-        assert_eq!(journal.next_due(), Ok(Some(20)));
-    }
-
     /// What is stored outlives deploys: this fails when the layout changes without a migration.
     #[test]
     fn the_records_layout_is_pinned() {
@@ -601,7 +551,7 @@ mod tests {
                 "lifecycle": {"status": "stopped", "reason": null, "paired": false, "epoch": 0, "attempt": 0,
                               "replaced_before": false, "connected_at": null, "timelock_until": null},
                 "phone_number": null, "wa_jid": null, "wa_lid": null, "last_connected_at": null, "observed_seq": 0,
-                "pairing_code": null, "unreachable": false, "deleting": false
+                "pairing_code": null, "unreachable": false, "deleting": false, "deleted": false, "heard_at": 0
             })
         );
     }

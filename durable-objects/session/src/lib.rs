@@ -7,13 +7,14 @@
 //!
 //! What needs no runtime is compiled natively too and tested there; the rest exists on wasm32 only.
 
-pub mod call;
 mod fence;
 pub mod inbound;
 pub mod journal;
 pub mod keystore;
 pub mod library;
 pub mod schema;
+
+pub use gateway_object::calls::session as call;
 
 pub use fence::{Fence, FencedSql};
 

@@ -193,8 +193,8 @@ impl Room {
         let mut held = self.record.borrow_mut();
         let Some(record) = held.as_mut() else { return Ok(()) };
         match &code {
-            Some(code) => self.journal.set_timer(timer::PAIRING_CODE, code.expires_at)?,
-            None => self.journal.clear_timer(timer::PAIRING_CODE)?,
+            Some(code) => self.journal.timers().set(timer::PAIRING_CODE, code.expires_at)?,
+            None => self.journal.timers().clear(timer::PAIRING_CODE)?,
         }
         record.pairing_code = code;
         self.journal.save(record)?;
@@ -249,7 +249,7 @@ impl Room {
     pub(crate) fn pairing_code_expired(self: &Rc<Self>) {
         let link = match &*self.link.borrow() {
             Link::Up(connection) => Some(Rc::clone(connection)),
-            Link::Down | Link::Opening => None,
+            Link::Down | Link::Opening { .. } => None,
         };
         match link {
             Some(connection) => {
@@ -345,7 +345,7 @@ pub async fn answer_passkey(room: &Rc<Room>, answer: PasskeyAnswer) -> Result<Pa
     let stage = asked.stage;
     let link = match &*room.link.borrow() {
         Link::Up(connection) => Some(Rc::clone(connection)),
-        Link::Down | Link::Opening => None,
+        Link::Down | Link::Opening { .. } => None,
     };
     let connection = link.ok_or_else(ApiError::not_found)?;
     match (answer, stage) {

@@ -15,7 +15,7 @@ use futures::future::{Either, select};
 use gateway_domain::error::ApiError;
 use gateway_domain::lifecycle::{Cause, Happening, Status};
 use gateway_domain::timeline::{DAY_MS, Timeline, Uptimes, uptime};
-use serde::Serialize;
+use gateway_object::peer::{refuse, reply};
 use worker::{
     Delay, DurableObject, Env, Headers, Request, Response, Result, State, WebSocket,
     WebSocketIncomingMessage, durable_object,
@@ -77,15 +77,15 @@ impl DurableObject for Session {
         };
         match room.take_due(clock::now()) {
             Ok(due) => {
-                if let Ok(Some(next)) = room.journal.next_due() {
-                    room.set_alarm(next).await?;
+                if let Ok(Some(next)) = room.journal.timers().next_due() {
+                    room.bell.set(next).await?;
                 }
                 let room = Rc::clone(room);
                 wasm_bindgen_futures::spawn_local(async move { room.work(due).await });
             }
             Err(error) => {
                 worker::console_error!("the timers can't be read: {error}");
-                room.set_alarm(clock::now() + 15_000).await?;
+                room.bell.set(clock::now() + 15_000).await?;
             }
         }
         Response::empty()
@@ -279,14 +279,4 @@ async fn page(
             return Ok(EventPage { events: vec![], position });
         }
     }
-}
-
-fn reply(answer: &impl Serialize) -> core::result::Result<Response, ApiError> {
-    Response::from_json(answer).map_err(|error| failed("answer", &error))
-}
-
-fn refuse(error: &ApiError) -> Result<Response> {
-    let headers = Headers::new();
-    headers.set("content-type", "application/json")?;
-    Ok(Response::from_bytes(error.body().into_bytes())?.with_status(error.status()).with_headers(headers))
 }

@@ -14,7 +14,7 @@ use crate::journal::Record;
 use crate::room::Room;
 
 /// How long after a failed write the next is tried.
-const RETRY_MS: u64 = 5_000;
+pub(crate) const RETRY_MS: u64 = 5_000;
 
 /// While the session is live the directory hears of it at least this often, also when nothing changes: the cron takes
 /// longer silence for an object that is gone (docs/decisions/sweep.md).
@@ -30,14 +30,15 @@ pub fn start(room: &Rc<Room>) {
     }
     let room = Rc::clone(room);
     wasm_bindgen_futures::spawn_local(async move {
-        project(&room).await;
+        while project(&room).await {}
         room.is_projecting.set(false);
         room.arm();
     });
 }
 
-async fn project(room: &Rc<Room>) {
-    let Ok(record) = room.record() else { return };
+/// One write; whether there is more to tell by now.
+async fn project(room: &Rc<Room>) -> bool {
+    let Ok(record) = room.record() else { return false };
     let seq = record.observed_seq;
     let written = match select(std::pin::pin!(write(room, record)), Delay::from(TIMEOUT)).await {
         Either::Left((written, _)) => written,
@@ -47,19 +48,20 @@ async fn project(room: &Rc<Room>) {
     let settled = match (&written, newest) {
         // Kept as a timer, not in memory: without a socket the object is evicted between two ticks.
         (Ok(()), Ok(newest)) if newest == seq && room.status().is_live() => {
-            room.journal.set_timer(timer::PROJECTION, clock::now() + HEARTBEAT_MS)
+            room.journal.timers().set(timer::PROJECTION, clock::now() + HEARTBEAT_MS)
         }
-        (Ok(()), Ok(newest)) if newest == seq => room.journal.clear_timer(timer::PROJECTION),
-        (Ok(()), Ok(_)) => room.journal.set_timer(timer::PROJECTION, clock::now()),
+        (Ok(()), Ok(newest)) if newest == seq => room.journal.timers().clear(timer::PROJECTION),
+        (Ok(()), Ok(_)) => return true,
         (Err(error), Ok(_)) => {
             worker::console_warn!("the directory could not be written, trying again: {error}");
-            room.journal.set_timer(timer::PROJECTION, clock::now() + RETRY_MS)
+            room.journal.timers().set(timer::PROJECTION, clock::now() + RETRY_MS)
         }
         (_, Err(_erased)) => Ok(()),
     };
     if let Err(error) = settled {
         worker::console_error!("timer: {error}");
     }
+    false
 }
 
 #[allow(clippy::cast_precision_loss, reason = "JavaScript numbers; all far below 2^53")]
@@ -71,7 +73,7 @@ async fn write(room: &Room, record: Record) -> worker::Result<()> {
     let statement = room.env.d1("DB")?.prepare(
         "UPDATE session SET status = ?1, status_reason = ?2, epoch = ?3, phone_number = ?4, wa_jid = ?5, \
          wa_lid = ?6, last_connected_at = ?7, updated_at = MAX(updated_at, ?8), observed_seq = ?9, \
-         observed_at = MAX(observed_at, ?10) \
+         observed_at = MAX(observed_at, ?10), heard_at = MAX(heard_at, ?13) \
          WHERE id = ?11 AND organization_id = ?12 AND observed_seq <= ?9",
     );
     let bound = statement.bind(&[
@@ -87,6 +89,7 @@ async fn write(room: &Room, record: Record) -> worker::Result<()> {
         number(clock::now()),
         record.session.as_str().into(),
         record.organization.as_str().into(),
+        number(record.heard_at),
     ])?;
     bound.run().await?;
     Ok(())

@@ -13,6 +13,7 @@ use gateway_domain::jid::phone_number;
 use gateway_domain::lifecycle::{Cause, Effect, Happening, Status};
 use gateway_domain::linking::PasskeyChallenge;
 use gateway_domain::session::Qr;
+use gateway_object::alarm::Bell;
 use gateway_sql::SqlError;
 use gateway_sql::workerd::WorkerdSql;
 use serde::Serialize;
@@ -26,12 +27,15 @@ use crate::fence::{Fence, FencedSql};
 use crate::journal::{Journal, Record};
 use crate::keystore::Keystore;
 use crate::library::Library;
-use crate::{clock, reach, whatsapp_version};
+use crate::{clock, projection, reach, whatsapp_version};
+
+/// How long an object that was erased remembers that: longer than any call that found its row before can take.
+const TOMBSTONE_MS: u64 = 3_600_000;
 
 /// The socket's side of the session.
 pub(crate) enum Link {
     Down,
-    Opening,
+    Opening { since: u64 },
     Up(Rc<Connection>),
 }
 
@@ -55,7 +59,7 @@ pub struct Room {
     /// When the object that was here before was last known to live; taken by the first change after it.
     last_alive: Cell<Option<u64>>,
     pub(crate) wake: Wake,
-    pub(crate) armed: Cell<Option<u64>>,
+    pub(crate) bell: Rc<Bell>,
     pub(crate) erased: Cell<bool>,
     #[cfg(feature = "simulator")]
     pub crash_point: Cell<Option<crate::call::CrashPoint>>,
@@ -69,7 +73,7 @@ impl Room {
     pub fn open(state: State, env: Env) -> Result<Self, (State, SqlError)> {
         let sql = WorkerdSql::new(state.storage().sql());
         let opened = Journal::open(sql.clone())
-            .and_then(|journal| Ok((journal.record()?, journal.timer(timer::TICK)?, journal)));
+            .and_then(|journal| Ok((journal.record()?, journal.timers().timer(timer::TICK)?, journal)));
         let (record, tick, journal) = match opened {
             Ok(opened) => opened,
             Err(error) => return Err((state, error)),
@@ -78,6 +82,7 @@ impl Room {
         // One that waits for its next attempt has no socket to lose, and is evicted between two ticks.
         let waits = record.as_ref().is_some_and(|record| record.lifecycle.retry_at().is_some());
         let last_alive = tick.filter(|_| !waits).map(|due| due.saturating_sub(TICK_MS));
+        let bell = Bell::new(state.storage());
         let erased = record.as_ref().is_some_and(|record| record.deleting);
         Ok(Self {
             state,
@@ -94,7 +99,7 @@ impl Room {
             passkey: RefCell::default(),
             last_alive: Cell::new(last_alive),
             wake: Wake::new(),
-            armed: Cell::new(None),
+            bell,
             erased: Cell::new(erased),
             #[cfg(feature = "simulator")]
             crash_point: Cell::new(None),
@@ -146,11 +151,19 @@ impl Room {
         if known.organization != request.organization || known.session != request.session {
             return Err(ApiError::not_found());
         }
-        if known.settings != request.settings || known.observed_seq == 0 {
+        let heard_at = known.heard_at.max(request.wish.unwrap_or(0));
+        if known.settings != request.settings || known.heard_at != heard_at || known.observed_seq == 0 {
             known.settings = request.settings.clone();
+            known.heard_at = heard_at;
             known.observed_seq += 1;
-            self.journal.save(known).map_err(|error| failed("record", &error))?;
+            let saved = self.journal.save(known);
+            // Written at once by what follows, or by the alarm.
+            let saved =
+                saved.and_then(|()| self.journal.timers().set(timer::PROJECTION, clock::now() + TICK_MS));
+            saved.map_err(|error| failed("record", &error))?;
         }
+        drop(record);
+        self.arm();
         Ok(())
     }
 
@@ -219,7 +232,7 @@ impl Room {
             return;
         }
         let now = clock::now();
-        let effects = {
+        let (effects, is_news) = {
             let mut held = self.record.borrow_mut();
             let Some(record) = held.as_mut() else { return };
             let before = record.clone();
@@ -236,9 +249,13 @@ impl Room {
                 record.pairing_code = None;
             }
             if let Err(error) = self.write(&before, record, &effects, told, now) {
+                // What is not stored has not happened: the next tick finds no connection and begins again.
                 worker::console_error!("the record could not be written: {error}");
+                *record = before;
+                drop(held);
+                return self.hang_up();
             }
-            effects
+            (effects, *record != before)
         };
         self.wake.notify(usize::MAX);
         if self.status() != Status::ScanQrCode {
@@ -251,6 +268,9 @@ impl Room {
                 Effect::Disconnect => self.hang_up(),
                 Effect::RetryAt(_) | Effect::CancelRetry | Effect::EraseKeys => {}
             }
+        }
+        if is_news {
+            projection::start(self);
         }
         self.arm();
     }
@@ -278,40 +298,41 @@ impl Room {
             self.journal.begin_stretch(at, &record.lifecycle)?;
         }
         if record.pairing_code.is_none() && before.pairing_code.is_some() {
-            self.journal.clear_timer(timer::PAIRING_CODE)?;
+            self.journal.timers().clear(timer::PAIRING_CODE)?;
         }
         for effect in effects {
             match effect {
-                Effect::RetryAt(at) => self.journal.set_timer(timer::RETRY, *at)?,
-                Effect::CancelRetry | Effect::Connect => self.journal.clear_timer(timer::RETRY)?,
-                Effect::EraseKeys => {
-                    self.fence.raise();
-                    let keystore =
-                        Keystore::open(self.sql.clone()).map_err(|error| SqlError(error.to_string()))?;
-                    keystore.erase().map_err(|error| SqlError(error.to_string()))?;
-                }
-                Effect::Disconnect => {}
+                Effect::RetryAt(at) => self.journal.timers().set(timer::RETRY, *at)?,
+                Effect::CancelRetry | Effect::Connect => self.journal.timers().clear(timer::RETRY)?,
+                Effect::EraseKeys | Effect::Disconnect => {}
             }
         }
         if *record != *before {
             record.observed_seq += 1;
             self.journal.save(record)?;
-            self.journal.set_timer(timer::PROJECTION, now)?;
+            // For the case that the projection which follows does not live to its end.
+            self.journal.timers().set(timer::PROJECTION, now + projection::RETRY_MS)?;
         }
         if record.lifecycle.status.is_live() {
             // Never pushed ahead: whatever happens all the time must not keep the tick from coming.
-            if self.journal.timer(timer::TICK)?.is_none_or(|due| due > now + TICK_MS) {
-                self.journal.set_timer(timer::TICK, now + TICK_MS)?;
+            if self.journal.timers().timer(timer::TICK)?.is_none_or(|due| due > now + TICK_MS) {
+                self.journal.timers().set(timer::TICK, now + TICK_MS)?;
             }
         } else {
-            self.journal.clear_timer(timer::TICK)?;
+            self.journal.timers().clear(timer::TICK)?;
+        }
+        // Last: that WhatsApp called the keys worthless is stored by now.
+        if effects.contains(&Effect::EraseKeys) {
+            self.fence.raise();
+            let keystore = Keystore::open(self.sql.clone()).map_err(|error| SqlError(error.to_string()))?;
+            keystore.erase().map_err(|error| SqlError(error.to_string()))?;
         }
         Ok(())
     }
 
     fn connect(self: &Rc<Self>) {
         self.hang_up();
-        self.link.replace(Link::Opening);
+        self.link.replace(Link::Opening { since: clock::now() });
         let epoch = self.epoch();
         let room = Rc::clone(self);
         wasm_bindgen_futures::spawn_local(async move {
@@ -351,7 +372,7 @@ impl Room {
 
     /// Whether the attempt of this epoch is still wanted: nobody has stopped it meanwhile.
     fn is_opening(&self, epoch: u64) -> bool {
-        self.epoch() == epoch && matches!(*self.link.borrow(), Link::Opening)
+        self.epoch() == epoch && matches!(*self.link.borrow(), Link::Opening { .. })
     }
 
     /// Whether this is the connection the session is on, not one that is being closed.
@@ -378,9 +399,11 @@ impl Room {
         }
         record.observed_seq += 1;
         let saved = self.journal.save(record);
-        if let Err(error) = saved.and_then(|()| self.journal.set_timer(timer::PROJECTION, clock::now())) {
+        if let Err(error) = saved {
             worker::console_error!("the record could not be written: {error}");
         }
+        drop(held);
+        projection::start(self);
     }
 
     pub(crate) fn ended(self: &Rc<Self>, epoch: u64, cause: Cause) {
@@ -435,19 +458,30 @@ impl Room {
         record.deleting = true;
         self.journal.save(record)?;
         for name in [timer::TICK, timer::RETRY, timer::PROJECTION] {
-            self.journal.clear_timer(name)?;
+            self.journal.timers().clear(name)?;
         }
-        self.journal.set_timer(timer::ERASE, clock::now() + 2 * TICK_MS)
+        self.journal.timers().set(timer::ERASE, clock::now() + 2 * TICK_MS)
     }
 
-    /// The last step of a delete: the whole storage, the alarm included.
+    /// The last step of a delete: the whole storage, the alarm included. What is left for an hour is a tombstone: a
+    /// call that had found the session before it was gone must not make it anew.
     ///
     /// # Errors
     /// When the storage fails.
-    pub async fn finish_erase(&self) -> Result<(), ApiError> {
+    pub async fn finish_erase(self: &Rc<Self>) -> Result<(), ApiError> {
         self.fence.raise();
         self.state.storage().delete_all().await.map_err(|error| failed("erase", &error))?;
-        self.record.take();
+        let Some(record) = self.record.take().filter(|record| !record.deleted) else { return Ok(()) };
+        let tombstone =
+            Record { deleting: true, deleted: true, ..Record::new(&record.organization, &record.session) };
+        let laid = Journal::open(self.sql.clone()).and_then(|journal| {
+            journal.save(&tombstone)?;
+            journal.timers().set(timer::ERASE, clock::now() + TOMBSTONE_MS)
+        });
+        laid.map_err(|error| failed("tombstone", &error))?;
+        self.record.replace(Some(tombstone));
+        self.bell.rang();
+        self.arm();
         Ok(())
     }
 }

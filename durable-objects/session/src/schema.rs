@@ -9,7 +9,7 @@ const MIGRATIONS: &[&[&str]] = &[
     // Intent and observed state, whole: one row.
     "CREATE TABLE IF NOT EXISTS record (id INTEGER PRIMARY KEY CHECK (id = 1), document TEXT NOT NULL)",
     // One alarm, many timers.
-    "CREATE TABLE IF NOT EXISTS timer (name TEXT PRIMARY KEY, due INTEGER NOT NULL) WITHOUT ROWID",
+    gateway_object::alarm::TABLE,
     // The log. seq is gapless: the newest row is never deleted, and the next is one more.
     "CREATE TABLE IF NOT EXISTS event (
        seq INTEGER PRIMARY KEY, id TEXT NOT NULL, type TEXT NOT NULL, epoch INTEGER NOT NULL,

@@ -9,7 +9,7 @@ use axum::routing::post;
 use gateway_domain::access::{self, Operation};
 use gateway_domain::backfill::BackfillJob;
 use gateway_domain::error::ApiError;
-use gateway_session::call::Call;
+use gateway_object::calls::session::Call;
 use http::{Method, StatusCode};
 use worker::Env;
 

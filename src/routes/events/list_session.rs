@@ -10,7 +10,7 @@ use futures::stream::{StreamExt, unfold};
 use gateway_domain::error::ApiError;
 use gateway_domain::event::{Envelope, position, types};
 use gateway_domain::page::{self, List};
-use gateway_session::call::{Call, EventPage};
+use gateway_object::calls::session::{Call, EventPage};
 use http::{HeaderMap, StatusCode, header};
 use worker::send::SendFuture;
 use worker::{Delay, Env};

@@ -5,7 +5,7 @@ use axum::response::Response;
 use gateway_domain::error::ApiError;
 use gateway_domain::ids;
 use gateway_domain::session::{CreateSessionInputBody, WASession};
-use gateway_session::call::Call;
+use gateway_object::calls::session::Call;
 use http::StatusCode;
 use worker::Env;
 

@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use gateway_domain::error::ApiError;
-use gateway_session::call::Call;
+use gateway_object::calls::session::Call;
 use http::StatusCode;
 use worker::Env;
 

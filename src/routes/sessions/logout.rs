@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::response::Response;
 use gateway_domain::error::ApiError;
 use gateway_domain::session::WASession;
-use gateway_session::call::{Call, Snapshot};
+use gateway_object::calls::session::{Call, Snapshot};
 use http::StatusCode;
 use worker::Env;
 

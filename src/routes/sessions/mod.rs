@@ -19,7 +19,7 @@ pub mod update;
 use axum::response::{IntoResponse, Response};
 use gateway_domain::error::ApiError;
 use gateway_domain::session::WASession;
-use gateway_session::call::{Call, Snapshot};
+use gateway_object::calls::session::{Call, Snapshot};
 use http::{StatusCode, header};
 use serde::Serialize;
 use worker::Env;

@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use gateway_domain::error::ApiError;
 use gateway_domain::lifecycle::Status;
 use gateway_domain::session::Qr;
-use gateway_session::call::Call;
+use gateway_object::calls::session::Call;
 use http::{HeaderMap, StatusCode, header};
 use worker::Env;
 

@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::response::Response;
 use gateway_domain::error::ApiError;
 use gateway_domain::session::WASession;
-use gateway_session::call::Call;
+use gateway_object::calls::session::Call;
 use worker::Env;
 
 use super::command;

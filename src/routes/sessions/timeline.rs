@@ -5,7 +5,7 @@ use axum::response::Response;
 use gateway_domain::error::ApiError;
 use gateway_domain::page;
 use gateway_domain::timeline::{Timeline, Uptimes};
-use gateway_session::call::Call;
+use gateway_object::calls::session::Call;
 use http::StatusCode;
 use worker::Env;
 

@@ -4,7 +4,9 @@
 use reqwest::Method;
 use rusqlite::params;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
+use crate::harness::matrix::{self, Fault};
 use crate::harness::{
     Answer, Gateway, Organization, Patience, Phone, Sandbox, Session, eventually, now_ms, send, tests,
     with_json,
@@ -92,9 +94,17 @@ async fn the_cron_looks_after_everybody() {
     );
     set_observed_at(&lost, now_ms() - 16 * MINUTE_MS).await;
     let observed = in_directory(&fresh, "observed_at");
+    let (began, since) = (Instant::now(), now_ms());
     run_cron(&sandbox).await;
     is_connected(&lost_phone, true).await;
     lost.wait_for_status("working", SOON).await;
+    matrix::note(Fault {
+        name: "alarm, socket and memory lost".to_owned(),
+        said: lost.said(&(since..now_ms())).await,
+        seen: None,
+        working: vec![began.elapsed().as_secs_f64()],
+        by: "the cron",
+    });
     let after = lost_phone.device().await;
     assert_eq!((&after["jid"], &after["device"]), (&before["jid"], &before["device"]), "paired again");
     assert_eq!(lost.events("auth.code").await.len(), 1, "paired again");
@@ -119,6 +129,26 @@ async fn the_cron_looks_after_everybody() {
         if devices.is_empty() { Ok(()) } else { Err(format!("{devices:?}")) }
     })
     .await;
+
+    // A wish that was lost on its way to an object that has shown itself since: it lives, and has not heard.
+    let statement = "UPDATE session SET desired = 'stopped', desired_at = ?2, heard_at = ?2 - 1, \
+                     observed_at = ?2 + 1 WHERE id = ?1";
+    write(&sandbox, statement, params![lost.id, asked_at]);
+    run_cron(&sandbox).await;
+    lost.wait_for_status("stopped", SOON).await;
+    eventually("the object to say that it has heard", SOON, async || {
+        let heard = in_directory(&lost, "heard_at >= desired_at");
+        if heard == 1 { Ok(()) } else { Err(heard.to_string()) }
+    })
+    .await;
+
+    // A call that found the row before it was gone comes late, and makes nothing anew.
+    let statement = "INSERT INTO session (id, organization_id, created_at, updated_at, epoch) \
+                     VALUES (?1, ?2, 1, 1, 1)";
+    write(&sandbox, statement, params![fresh.id, fresh.organization.name]);
+    fresh.post(":start").await.expect_error(404, "not_found");
+    fresh.get("").await.expect_error(404, "not_found");
+    assert_eq!(in_directory(&fresh, "status"), "stopped", "a deleted object wrote to the directory");
 }
 
 /// What the simulated page and its logins have seen.

@@ -17,6 +17,9 @@ pub struct Request {
     pub session: String,
     /// The owner's settings, as the directory has them.
     pub settings: Settings,
+    /// When the owner asked for this, epoch milliseconds, where it is what the directory notes as their wish.
+    #[serde(default)]
+    pub wish: Option<u64>,
     /// What to do.
     pub call: Call,
 }

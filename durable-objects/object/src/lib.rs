@@ -1,0 +1,9 @@
+//! What the Durable Objects have in common: what each can be asked ([`calls`]), how they reach each other (`peer`),
+//! their clock and their alarm. Objects know each other through this crate only.
+
+pub mod alarm;
+pub mod calls;
+#[cfg(target_arch = "wasm32")]
+pub mod clock;
+#[cfg(target_arch = "wasm32")]
+pub mod peer;
