@@ -4,6 +4,9 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 
 use gateway_domain::configuration::{self, KeySetTimes, Read};
+use gateway_domain::error::ApiError;
+use gateway_domain::outbound_address::Reach;
+use gateway_domain::webhook::Vault;
 use gateway_domain::whatsapp_version::Version;
 pub use gateway_object::clock::{now, random};
 use js_sys::{JSON, Reflect};
@@ -49,6 +52,23 @@ pub fn is_allowed_origin(env: &Env, origin: &[u8]) -> bool {
     origins.iter().any(|allowed| allowed.as_bytes() == origin)
 }
 
+/// Where webhooks may be sent.
+pub fn webhook_reach(env: &Env) -> Reach {
+    usable(read_webhook_reach(env))
+}
+
+/// What webhooks' secrets are sealed with.
+///
+/// # Errors
+/// 503 when no key is configured that can be used.
+pub fn webhook_vault(env: &Env) -> Result<Vault, ApiError> {
+    let key = read_webhook_vault(env)
+        .and_then(|vault| vault.ok_or_else(|| "WEBHOOK_SECRETS_KEY is not configured".to_owned()));
+    key.map_err(|wrong| {
+        ApiError::unavailable(format!("The gateway can't keep the secrets of webhooks: {wrong}."))
+    })
+}
+
 /// What is wrong in the variables, of those whose value matters: the first of it.
 ///
 /// # Errors
@@ -64,6 +84,10 @@ pub fn check(env: &Env) -> Result<(), String> {
         read_key_set_times(env).1,
         configuration::seconds(pause, text(pause).as_deref(), 1).1,
         configuration::origins(text("CORS_ORIGINS").as_deref()).1,
+        read_webhook_vault(env).err(),
+        read_webhook_reach(env).1,
+        configuration::failing_days(text("WEBHOOK_FAILING_DAYS").as_deref()).1,
+        configuration::resolver(text("DNS_OVER_HTTPS_URL").as_deref()).1,
     ];
     said.into_iter().flatten().next().map_or(Ok(()), Err)
 }
@@ -74,6 +98,18 @@ fn read_key_set_times(env: &Env) -> Read<KeySetTimes> {
         text("JWKS_LIFETIME_SECONDS").as_deref(),
         text("JWKS_COOLDOWN_SECONDS").as_deref(),
         text("JWKS_MAX_STALE_SECONDS").as_deref(),
+    )
+}
+
+fn read_webhook_reach(env: &Env) -> Read<Reach> {
+    let given = variable(env, "ALLOW_PRIVATE_WEBHOOKS");
+    configuration::private_webhooks(given.as_deref(), cfg!(feature = "simulator"))
+}
+
+fn read_webhook_vault(env: &Env) -> Result<Option<Vault>, String> {
+    Vault::configured(
+        variable(env, "WEBHOOK_SECRETS_KEY").as_deref(),
+        variable(env, "WEBHOOK_SECRETS_KEY_PREVIOUS").as_deref(),
     )
 }
 

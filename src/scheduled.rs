@@ -1,6 +1,6 @@
 //! The cron (docs/decisions/sweep.md): the second net under the sessions' own alarms. Every few minutes it asks after
 //! the version of WhatsApp, wakes sessions nobody has heard of, finishes what was left half-done, and prunes the audit
-//! log. Each of the four goes on whatever becomes of the others.
+//! log. Each of them goes on whatever becomes of the others.
 
 use std::time::Duration;
 
@@ -11,9 +11,11 @@ use gateway_object::calls::session::{Call, Snapshot};
 use gateway_session::whatsapp_version::{ask_page, pinned};
 use worker::{Delay, Env, ScheduleContext, ScheduledEvent, event};
 
+use crate::auth::Organization;
 use crate::configuration::now;
 use crate::directory::{Operations, Overdue, SessionRow};
 use crate::error::Refusal;
+use crate::routes::webhooks;
 use crate::session_object::SessionObject;
 
 /// A live session's object writes its projection every ten minutes at least; after this long something is wrong.
@@ -43,6 +45,12 @@ async fn scheduled(event: ScheduledEvent, env: Env, _: ScheduleContext) {
     });
     if let Err(refusal) = sweep(&env, &operations, version_since).await {
         worker::console_error!("the sessions were not swept: {}", refusal.0.error.message);
+    }
+    if let Err(refusal) = webhooks::finish::finish(&env, &operations).await {
+        worker::console_error!("the webhooks were not looked after: {}", refusal.0.error.message);
+    }
+    if let Err(refusal) = operations.prune_tickets(now()).await {
+        worker::console_error!("the realtime tickets were not pruned: {}", refusal.0.error.message);
     }
     match operations.prune_audit_log(now().saturating_sub(AUDIT_KEPT_MS), AUDIT_MOST).await {
         Ok(0) => {}
@@ -136,6 +144,7 @@ async fn care_for(env: &Env, operations: &Operations, row: &SessionRow) -> Resul
     let row = &row;
     let object = SessionObject::of(env, row);
     if row.is_to_be_deleted() {
+        webhooks::delete_of_session(env, &Organization::of(row), &row.id).await?;
         return match object.call::<()>(Call::Delete).await {
             // Not found: it was erased before.
             Err(Refusal(error)) if error != ApiError::not_found() => Err(Refusal(error)),

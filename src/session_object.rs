@@ -6,12 +6,13 @@ use axum::body::Body;
 use futures::future::{Either, select};
 use gateway_domain::error::ApiError;
 use gateway_object::calls::session::{Call, Request as SessionRequest, Settings};
-use gateway_object::peer::{Peer, refusal};
+use gateway_object::peer::Peer;
 use serde::de::DeserializeOwned;
 use worker::{Delay, Env, Headers, Response};
 
 use crate::directory::SessionRow;
 use crate::error::{Refusal, internal};
+use crate::ledger_object::{refusal_in, refused};
 
 /// How long an object may take, beyond the waiting the call itself asks for.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -49,14 +50,33 @@ impl<'a> SessionObject<'a> {
         Ok(self.reach(call, PATIENCE).await?.into())
     }
 
+    /// Opens a WebSocket to it.
+    ///
+    /// # Errors
+    /// As [`SessionObject::call`].
+    pub async fn socket(&self, call: Call) -> Result<http::Response<Body>, Refusal> {
+        let request = self.request(call);
+        let peer = Peer::session(&self.row.id, self.row.region.as_deref());
+        let asked = std::pin::pin!(peer.upgrade(self.env, &request));
+        match select(asked, Delay::from(PATIENCE)).await {
+            Either::Left((Ok(response), _)) => refused(response).await,
+            _ => Err(ApiError::unavailable("The session can't be reached right now.").into()),
+        }
+    }
+
     async fn reach(&self, call: Call, patience: Duration) -> Result<Response, Refusal> {
         let mut tries = if may_repeat(&call) { 3 } else { 1 };
-        let body = self.body(call)?;
+        let body = serde_json::to_string(&self.request(call)).map_err(|error| internal("a call", &error))?;
         loop {
             tries -= 1;
             let attempt = std::pin::pin!(self.attempt(&body));
             let failure = match select(attempt, Delay::from(patience)).await {
-                Either::Left((Ok(response), _)) => return refused(response).await,
+                Either::Left((Ok(response), _)) => {
+                    return match response.status_code() {
+                        200 => Ok(response),
+                        _ => Err(refusal_in(response).await),
+                    };
+                }
                 Either::Left((Err(error), _)) => error.to_string(),
                 Either::Right(_) => {
                     tries = 0;
@@ -76,18 +96,18 @@ impl<'a> SessionObject<'a> {
         peer.send(self.env, body, Headers::new()).await
     }
 
-    fn body(&self, call: Call) -> Result<String, Refusal> {
-        let request = SessionRequest {
+    fn request(&self, call: Call) -> SessionRequest {
+        SessionRequest {
             organization: self.row.organization_id.clone(),
             session: self.row.id.clone(),
-            settings: Settings {
+            settings: Some(Settings {
                 auto_read: self.row.auto_read(),
                 presence_typing: self.row.presence_typing(),
-            },
+                region: self.row.region.clone(),
+            }),
             wish: matches!(call, Call::Start | Call::Stop | Call::Restart).then(|| self.row.desired_at()),
             call,
-        };
-        serde_json::to_string(&request).map_err(|error| internal("a call", &error))
+        }
     }
 }
 
@@ -114,13 +134,4 @@ fn waiting(call: &Call) -> Duration {
         Call::PairingCode { .. } => Duration::from_secs(45),
         _ => Duration::ZERO,
     }
-}
-
-async fn refused(mut response: Response) -> Result<Response, Refusal> {
-    if response.status_code() == 200 {
-        return Ok(response);
-    }
-    let body = response.bytes().await.map_err(|error| internal("a session's refusal", &error))?;
-    let error = refusal(&body);
-    Err(error.map_or_else(|| internal("a session's refusal", &"not an error of ours"), Refusal))
 }

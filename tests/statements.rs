@@ -10,8 +10,13 @@ use rusqlite::Connection;
 /// What looks across organizations on purpose: only the platform's people and its machinery can have these.
 const ACROSS: [&str; 3] = ["census.rs", "operations.rs", "platform.rs"];
 /// Tables with things of tenants, and the column that says whose.
-const TENANTS: [(&str, &str); 3] =
-    [("session", "organization_id"), ("apikey", "reference_id"), ("audit_log", "organization_id")];
+const TENANTS: [(&str, &str); 5] = [
+    ("session", "organization_id"),
+    ("apikey", "reference_id"),
+    ("audit_log", "organization_id"),
+    ("webhook", "organization_id"),
+    ("realtime_ticket", "organization_id"),
+];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -152,7 +157,7 @@ fn nobody_else_asks_the_database() {
         .filter(|file| !statements(&fs::read_to_string(file).unwrap()).is_empty())
         .map(|file| file.strip_prefix(root()).unwrap().display().to_string())
         .collect();
-    assert_eq!(found, ["src/auth/api_key.rs", "src/routes/health.rs"]);
+    assert_eq!(found, ["src/auth/api_key.rs", "src/auth/ticket.rs", "src/routes/health.rs"]);
 }
 
 #[test]

@@ -9,7 +9,7 @@ import { claimPort } from "./ports.ts";
 import { inSteps, type Step } from "./progress.ts";
 import { toolSteps, wasmStep } from "./setup.ts";
 import { buildSimulator, type Simulator, startSimulator, whatsappUrl } from "./simulator.ts";
-import { claimState, leaveNote, takeNoteAway } from "./state-folder.ts";
+import { claimState, leaveNote, takeNoteAway, webhookSecretsKey } from "./state-folder.ts";
 import { migrateDatabase } from "./wrangler.ts";
 
 const ORGANIZATION = "sandbox";
@@ -79,7 +79,13 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
       title: "starting the gateway",
       run: async () => {
         const port = await claimPort(options.port, "--port");
-        const vars = { ...LOCAL_VARS, WHATSAPP_URL: whatsappUrl(simulatorUrl()), ...options.vars };
+        const vars = {
+          ...LOCAL_VARS,
+          WHATSAPP_URL: whatsappUrl(simulatorUrl()),
+          WEBHOOK_SECRETS_KEY: await webhookSecretsKey(state),
+          ALLOW_PRIVATE_WEBHOOKS: "true",
+          ...options.vars,
+        };
         const log = join(state, "gateway.log");
         gateway = await startGateway({ build: "simulator", port, state, vars, log }, () => void note());
         return undefined;

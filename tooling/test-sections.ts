@@ -188,8 +188,8 @@ export async function startTestSandbox(): Promise<{
     simulatorUrl: undefined,
     seed: undefined,
     state,
-    // For tests/e2e/tests/gateway/browser.rs.
-    vars: { CORS_ORIGINS: "https://app.example.com" },
+    // For tests/e2e/tests/gateway: browser.rs, sessions.rs.
+    vars: { CORS_ORIGINS: "https://app.example.com", ADMIN_NUMBER: "12025550100" },
   });
   const env = {
     ...process.env,

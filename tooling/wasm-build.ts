@@ -33,9 +33,13 @@ const INPUTS = [
   ".cargo",
   "src",
   "domain",
+  "durable-objects/object",
+  "durable-objects/organization",
   "durable-objects/sql",
   "durable-objects/session/Cargo.toml",
   "durable-objects/session/src",
+  "durable-objects/webhook/Cargo.toml",
+  "durable-objects/webhook/src",
 ];
 
 /** The bundle that wrangler is given. */

@@ -46,6 +46,8 @@ pub enum Access {
     SuperAdmin,
     /// The configured `METRICS_TOKEN`, and nothing else.
     MetricsToken,
+    /// A realtime ticket, and nothing else.
+    Ticket,
 }
 
 impl Access {
@@ -57,6 +59,7 @@ impl Access {
             Self::Needs(capability) | Self::NeedsAcross(capability) => capability.name(),
             Self::SuperAdmin => "super_admin",
             Self::MetricsToken => "metrics_token",
+            Self::Ticket => "ticket",
         }
     }
 }
@@ -113,12 +116,24 @@ pub const OPERATIONS: &[Operation] = &[
     Operation::audited("logoutSession", MANAGE),
     Operation::quiet("sendMessage", SEND),
     Operation::quiet("listSessionEvents", EVENTS),
+    Operation::quiet("listEvents", EVENTS),
+    Operation::quiet("createRealtimeTicket", EVENTS),
+    Operation::quiet("openRealtime", Access::Ticket),
     Operation::quiet("listApiKeys", MANAGE),
     Operation::audited("createApiKey", MANAGE),
     Operation::quiet("getApiKey", MANAGE),
     Operation::audited("updateApiKey", MANAGE),
     Operation::audited("deleteApiKey", MANAGE),
     Operation::audited("rotateApiKey", MANAGE),
+    Operation::quiet("listWebhooks", MANAGE),
+    Operation::audited("createWebhook", MANAGE),
+    Operation::quiet("getWebhook", MANAGE),
+    Operation::audited("updateWebhook", MANAGE),
+    Operation::audited("deleteWebhook", MANAGE),
+    Operation::audited("rotateWebhookSecret", MANAGE),
+    Operation::audited("testWebhook", MANAGE),
+    Operation::quiet("listWebhookDeliveries", MANAGE),
+    Operation::audited("replayWebhook", MANAGE),
     Operation::quiet("listAuditLog", Access::NeedsAcross(Capability::Manage)),
     Operation::audited("adminListSessions", Access::SuperAdmin),
     Operation::audited("adminStartSessionBackfill", Access::SuperAdmin),

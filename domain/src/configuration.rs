@@ -1,6 +1,8 @@
 //! What an operator may write into the Worker's variables, read strictly: what is wrong is said by name, and what can
 //! be gone on with is.
 
+use crate::outbound_address::{OutboundAddress, Reach};
+
 /// How long a frontend's keys are good for, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeySetTimes {
@@ -115,9 +117,94 @@ pub fn admin_number(given: Option<&str>) -> Result<(), String> {
     }
 }
 
+/// How long a webhook may fail before it is switched off, when nothing else is configured: five days.
+const FAILING_DAYS: f64 = 5.0;
+const DAY_MS: f64 = 86_400_000.0;
+
+/// `WEBHOOK_FAILING_DAYS`, as milliseconds; a part of a day may be a decimal.
+#[must_use]
+pub fn failing_days(given: Option<&str>) -> Read<u64> {
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "checked: positive, and a year at most"
+    )]
+    let milliseconds = |days: f64| (days * DAY_MS) as u64;
+    let Some(text) = given else { return (milliseconds(FAILING_DAYS), None) };
+    match text.trim().parse::<f64>() {
+        Ok(days) if days > 0.0 && days <= 366.0 => (milliseconds(days), None),
+        _ => {
+            let wrong =
+                format!("WEBHOOK_FAILING_DAYS is not a number of days above 0, 366 at most: {text:?}");
+            (milliseconds(FAILING_DAYS), Some(wrong))
+        }
+    }
+}
+
+/// `DNS_OVER_HTTPS_URL`: whom to ask for a host's addresses.
+#[must_use]
+pub fn resolver(given: Option<&str>) -> Read<&str> {
+    const USUAL: &str = "https://cloudflare-dns.com/dns-query";
+    let Some(text) = given else { return (USUAL, None) };
+    // A resolver of one's own network is the operator's choice.
+    let is_one = OutboundAddress::parse(text, Reach::Anything).is_ok();
+    if is_one { (text, None) } else { (USUAL, Some(format!("DNS_OVER_HTTPS_URL is no URL: {text:?}"))) }
+}
+
+/// `ALLOW_PRIVATE_WEBHOOKS`: whether a webhook may be sent into the gateway's own network. The production build never
+/// does.
+#[must_use]
+pub fn private_webhooks(given: Option<&str>, is_simulator_build: bool) -> Read<Reach> {
+    let wrong = |wrong: &str| (Reach::Public, Some(format!("ALLOW_PRIVATE_WEBHOOKS {wrong}")));
+    match given.map(str::trim) {
+        None | Some("false") => (Reach::Public, None),
+        Some("true") if is_simulator_build => (Reach::Anything, None),
+        Some("true") => wrong("is for the simulator build only"),
+        Some(_) => wrong("is neither true nor false"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn days_may_be_parts_of_one() {
+        assert_eq!(failing_days(None), (432_000_000, None));
+        assert_eq!(failing_days(Some("1")), (86_400_000, None));
+        assert_eq!(failing_days(Some(" 0.5 ")), (43_200_000, None));
+        for wrong in ["0", "-1", "367", "x", "", "5d", "NaN", "inf"] {
+            let (used, said) = failing_days(Some(wrong));
+            assert_eq!(used, 432_000_000, "{wrong}");
+            assert!(said.is_some_and(|said| said.starts_with("WEBHOOK_FAILING_DAYS ")), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_resolver_is_a_url() {
+        assert_eq!(resolver(None), ("https://cloudflare-dns.com/dns-query", None));
+        assert_eq!(resolver(Some("http://127.0.0.1:53/q")), ("http://127.0.0.1:53/q", None));
+        for wrong in ["", "1.1.1.1", "dns.example/query", "tls://dns.example"] {
+            let (used, said) = resolver(Some(wrong));
+            assert_eq!(used, "https://cloudflare-dns.com/dns-query", "{wrong}");
+            assert!(said.is_some_and(|said| said.starts_with("DNS_OVER_HTTPS_URL ")), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_production_build_sends_nothing_into_its_own_network() {
+        assert_eq!(private_webhooks(None, true), (Reach::Public, None));
+        assert_eq!(private_webhooks(Some("true"), true), (Reach::Anything, None));
+        for production in [true, false] {
+            assert_eq!(private_webhooks(Some("false"), production), (Reach::Public, None));
+            let (reach, said) = private_webhooks(Some("yes"), production);
+            assert!(reach == Reach::Public && said.is_some());
+        }
+        let (reach, said) = private_webhooks(Some("true"), false);
+        assert!(
+            reach == Reach::Public && said.is_some_and(|said| said.starts_with("ALLOW_PRIVATE_WEBHOOKS "))
+        );
+    }
 
     #[test]
     fn seconds_that_are_none_are_named_and_replaced() {

@@ -1,11 +1,26 @@
 //! Events: the envelope and the catalogue, exactly as the contract's "Events" has them.
+//!
+//! The payloads are in the folder, one file a subject: `session`, `message`, `poll`, `surroundings`.
+
+#[cfg(test)]
+mod contract;
+mod message;
+mod poll;
+mod session;
+mod surroundings;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::error::ApiError;
-use crate::lifecycle::Status;
+
+pub use message::{ContactData, LocationData, MediaMeta, MentionData, MessagePayload, MessageStatusPayload};
+pub use poll::{PollData, PollRecapOption, PollRecapPayload, PollRecapVoter};
+pub use session::{AuthCodePayload, AuthQrPayload, SessionStatusPayload};
+pub use surroundings::{
+    CallPayload, ChatUpdatePayload, ContactUpdatePayload, GroupPayload, NewsletterPayload, PresenceStatus,
+};
 
 /// Everything a session's log can say.
 pub const CATALOGUE: [&str; 18] = [
@@ -53,108 +68,6 @@ pub struct Envelope {
     pub payload: Value,
 }
 
-/// `session.status`
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct SessionStatusPayload {
-    /// The new status.
-    pub status: Status,
-}
-
-/// `auth.qr`
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(as = AuthQRPayload)]
-pub struct AuthQrPayload {
-    /// The raw string to encode in the picture.
-    pub code: String,
-    /// When it stops being valid, epoch milliseconds.
-    pub expires_at: u64,
-}
-
-/// `auth.code`: a phone accepted the pairing.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct AuthCodePayload {
-    /// The new device's JID.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub jid: Option<String>,
-    /// The account's hidden id.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub lid: Option<String>,
-    /// The name of a business account.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub business_name: Option<String>,
-    /// What the phone runs on.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub platform: Option<String>,
-}
-
-/// What is known of a message's media.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
-pub struct MediaMeta {
-    /// The file's name.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub filename: Option<String>,
-    /// The media type.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub mimetype: Option<String>,
-    /// Bytes.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub size: Option<u64>,
-}
-
-/// `message`, `message.from_me`
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct MessagePayload {
-    /// The message's id on WhatsApp.
-    pub wa_message_id: String,
-    /// The chat it belongs to.
-    pub chat_jid: String,
-    /// Who sent it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub sender_jid: Option<String>,
-    /// The sender's hidden id.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub sender_lid: Option<String>,
-    /// Whether this number sent it, from any of its devices.
-    pub from_me: bool,
-    /// The name the sender gave themselves.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub push_name: Option<String>,
-    /// The kind of message.
-    pub r#type: String,
-    /// The text, or the caption.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub body: Option<String>,
-    /// Whether there is media to fetch.
-    pub has_media: bool,
-    /// The media; empty when there is none.
-    pub media: MediaMeta,
-    /// The message this one answers.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub quoted_message_id: Option<String>,
-    /// When WhatsApp's server took it, epoch milliseconds.
-    pub timestamp: u64,
-}
-
-/// `message.status`
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct MessageStatusPayload {
-    /// The chat.
-    pub chat_jid: String,
-    /// The messages whose status changed.
-    pub message_ids: Vec<String>,
-    /// Whose device reported it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub sender_jid: Option<String>,
-    /// `pending`, `sent`, `delivered`, `read`, `played` or `failed`.
-    pub status: String,
-    /// When, epoch milliseconds.
-    pub timestamp: u64,
-}
-
 /// Reads a `types` filter: names of the catalogue, separated by commas; empty for all.
 ///
 /// # Errors
@@ -188,30 +101,6 @@ pub fn position(field: &str, text: Option<&str>) -> Result<u64, ApiError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn a_text_event_is_pinned() {
-        let payload = MessagePayload {
-            wa_message_id: "3EB0".into(),
-            chat_jid: "4915112345678@s.whatsapp.net".into(),
-            sender_jid: Some("4915112345678@s.whatsapp.net".into()),
-            sender_lid: None,
-            from_me: false,
-            push_name: Some("Bob".into()),
-            r#type: "text".into(),
-            body: Some("hi".into()),
-            has_media: false,
-            media: MediaMeta::default(),
-            quoted_message_id: None,
-            timestamp: 1_700_000_000_000,
-        };
-        assert_eq!(
-            json!(payload),
-            json!({"waMessageId":"3EB0","chatJid":"4915112345678@s.whatsapp.net","senderJid":"4915112345678@s.whatsapp.net",
-                "fromMe":false,"pushName":"Bob","type":"text","body":"hi","hasMedia":false,"media":{},"timestamp":1_700_000_000_000_u64})
-        );
-    }
 
     #[test]
     fn positions_are_whole_numbers() {

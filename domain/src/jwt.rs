@@ -218,6 +218,8 @@ pub struct Person {
     pub role: Option<Role>,
     /// Whether they run the platform.
     pub is_super_admin: bool,
+    /// When the login ends, epoch seconds.
+    pub until: u64,
 }
 
 /// A role in an organization.
@@ -270,7 +272,7 @@ impl Token {
             _ => None,
         };
         let is_super_admin = self.text("role")? == Some("super_admin");
-        Ok(Person { user, organization, role, is_super_admin })
+        Ok(Person { user, organization, role, is_super_admin, until: expires.saturating_add(LEEWAY_SECONDS) })
     }
 
     /// A `NumericDate`: seconds, a fraction allowed (RFC 7519, 2).
@@ -340,7 +342,8 @@ mod tests {
                 user: "user".into(),
                 organization: Some("org".into()),
                 role: Some(Role::Admin),
-                is_super_admin: false
+                is_super_admin: false,
+                until: NOW + 600 + LEEWAY_SECONDS,
             })
         );
     }

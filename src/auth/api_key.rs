@@ -52,6 +52,7 @@ pub async fn authenticate(env: &Env, key: &str) -> Result<Principal, Failure> {
     Ok(Principal {
         organization,
         caller: Caller::Key { id: row.id },
+        until: None,
         capabilities: granted(row.permissions.as_deref()),
     })
 }

@@ -33,7 +33,8 @@ pub async fn pass(
 
 async fn escort(env: Env, operation: &'static Operation, mut request: Request<Body>, next: Next) -> Response {
     match operation.access {
-        Access::Public => return next.run(request).await,
+        // A ticket is taken by the handler: it is used up by that.
+        Access::Public | Access::Ticket => return next.run(request).await,
         Access::MetricsToken => {
             return match Scraper::admit(&env, request.headers()).await {
                 Ok(scraper) => {

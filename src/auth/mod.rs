@@ -13,6 +13,7 @@ pub mod login;
 mod metrics_token;
 mod organization;
 mod signature;
+pub mod ticket;
 
 pub use attempts::{LIMITERS, address};
 use axum::extract::FromRequestParts;
@@ -35,6 +36,8 @@ pub struct Principal {
     pub organization: Organization,
     /// A person or a key.
     pub caller: Caller,
+    /// When a person's login ends, epoch milliseconds.
+    pub until: Option<u64>,
     capabilities: Vec<Capability>,
 }
 
@@ -70,6 +73,11 @@ impl Principal {
             Caller::Key { id } => Some(id),
             Caller::Person { .. } => None,
         }
+    }
+
+    /// Who holds a WebSocket open.
+    pub fn reader(&self) -> gateway_object::calls::reader::Caller {
+        gateway_object::calls::reader::Caller { key: self.key().map(str::to_owned), until: self.until }
     }
 
     /// The first of these capabilities that they don't have.
@@ -122,7 +130,7 @@ pub fn admit(access: Access, principal: &Principal) -> Result<(), ApiError> {
         Access::NeedsAcross(capability) => has(capability) || principal.is_super_admin(),
         Access::SuperAdmin => principal.is_super_admin(),
         // Nobody's login and no key.
-        Access::MetricsToken => false,
+        Access::MetricsToken | Access::Ticket => false,
     };
     if may { Ok(()) } else { Err(ApiError::forbidden(access.name())) }
 }

@@ -1,7 +1,7 @@
 //! Whose things a request may touch.
 
 use super::Principal;
-use crate::directory::SessionRow;
+use crate::directory::{SessionRow, WebhookRow};
 
 /// An organization that somebody proved to act for, or whose row the directory has. Nothing else makes one, least of
 /// all what a request says; so the directory can't be asked on anybody else's behalf.
@@ -16,6 +16,11 @@ impl Organization {
 
     /// Whose a session is.
     pub fn of(row: &SessionRow) -> Self {
+        Self(row.organization_id.clone())
+    }
+
+    /// Whose a webhook is.
+    pub fn of_webhook(row: &WebhookRow) -> Self {
         Self(row.organization_id.clone())
     }
 

@@ -11,6 +11,8 @@ mod census;
 mod operations;
 mod platform;
 mod sessions;
+mod tickets;
+mod webhooks;
 
 use std::future::Future;
 use std::time::Duration;
@@ -21,6 +23,7 @@ pub use operations::{Operations, Overdue};
 pub use platform::Platform;
 pub use sessions::{Changes, NewSession, SessionRow};
 use wasm_bindgen::JsValue;
+pub use webhooks::{NewSecret, WebhookRow};
 use worker::{D1Database, Delay, Env};
 
 use crate::auth::Organization;

@@ -7,11 +7,19 @@ use serde::Deserialize;
 use worker::{D1Database, Env, ScheduledEvent};
 
 use super::sessions::COLUMNS;
-use super::{SessionRow, asking, database, moment, nullable};
+use super::{SessionRow, WebhookRow, asking, database, moment, nullable, webhooks};
 use crate::error::{Refusal, directory_unavailable};
 
 /// See the module.
 pub struct Operations(D1Database);
+
+/// A webhook's secrets, as they are stored.
+#[derive(Deserialize)]
+pub struct SealedSecrets {
+    pub id: String,
+    pub secret: String,
+    pub previous_secret: Option<String>,
+}
 
 /// When something is overdue, in milliseconds.
 pub struct Overdue {
@@ -80,6 +88,42 @@ impl Operations {
         asking(true, || async { self.0.prepare(statement).bind(&[id.into()])?.run().await.map(drop) }).await
     }
 
+    /// Webhooks whose newest change, from before a moment, somebody has not heard of. Any of them: those that can't be told
+    /// must not hold up the others.
+    pub async fn unheard_webhooks(&self, before: u64, limit: u32) -> Result<Vec<WebhookRow>, Refusal> {
+        let statement = format!(
+            "SELECT {} FROM webhook WHERE heard_rev < rev AND updated_at < ?1 ORDER BY RANDOM() LIMIT ?2",
+            webhooks::COLUMNS
+        );
+        let bindings = [moment(before), limit.into()];
+        asking(true, || async { self.0.prepare(&statement).bind(&bindings)?.all().await?.results() }).await
+    }
+
+    /// Webhooks whose secrets are sealed with another key than the one all of whose begin like this.
+    pub async fn webhooks_sealed_otherwise(
+        &self,
+        beginning: &str,
+        limit: u32,
+    ) -> Result<Vec<SealedSecrets>, Refusal> {
+        let statement = "SELECT id, secret, previous_secret FROM webhook \
+             WHERE substr(secret, 1, length(?1)) <> ?1 OR substr(previous_secret, 1, length(?1)) <> ?1 LIMIT ?2";
+        let bindings = [beginning.into(), limit.into()];
+        asking(true, || async { self.0.prepare(statement).bind(&bindings)?.all().await?.results() }).await
+    }
+
+    /// Keeps a webhook's secrets as they are sealed now, unless they have been replaced since.
+    pub async fn seal_webhook(
+        &self,
+        before: &SealedSecrets,
+        secret: &str,
+        previous: Option<&str>,
+    ) -> Result<(), Refusal> {
+        let statement = "UPDATE webhook SET secret = ?2, previous_secret = ?3 WHERE id = ?1 AND secret = ?4";
+        let bindings =
+            [before.id.as_str().into(), secret.into(), nullable(previous), before.secret.as_str().into()];
+        asking(true, || async { self.0.prepare(statement).bind(&bindings)?.run().await.map(drop) }).await
+    }
+
     /// When WhatsApp last refused a session for its version that still waits.
     pub async fn outdated_at(&self) -> Result<Option<u64>, Refusal> {
         #[derive(Deserialize)]
@@ -111,6 +155,12 @@ impl Operations {
             nullable(claimed.map(|(_, since)| moment(since))),
         ];
         asking(true, || async { self.0.prepare(statement).bind(&bindings)?.run().await.map(drop) }).await
+    }
+
+    /// Removes the tickets that nobody used in time.
+    pub async fn prune_tickets(&self, now: u64) -> Result<(), Refusal> {
+        let statement = "DELETE FROM realtime_ticket WHERE expires_at < ?1";
+        asking(true, || async { self.0.prepare(statement).bind(&[moment(now)])?.run().await.map(drop) }).await
     }
 
     /// Removes the oldest entries of the audit log from before a moment; how many.

@@ -8,10 +8,12 @@ mod health;
 mod messages;
 mod metrics;
 mod openapi;
+mod realtime;
 mod sessions;
 #[cfg(feature = "simulator")]
 mod simulator;
 pub mod verbs;
+pub mod webhooks;
 
 use std::cell::OnceCell;
 use std::collections::HashMap;
@@ -43,9 +45,18 @@ fn documented() -> OpenApiRouter<Env> {
         .routes(routes!(sessions::logout::logout))
         .routes(routes!(messages::send::send))
         .routes(routes!(events::list_session::list_session))
+        .routes(routes!(events::list::list))
+        .routes(routes!(realtime::create_ticket::create_ticket))
+        .routes(routes!(realtime::open::open))
         .routes(routes!(api_keys::create::create, api_keys::list::list))
         .routes(routes!(api_keys::get::get, api_keys::update::update, api_keys::delete::delete))
         .routes(routes!(api_keys::rotate::rotate))
+        .routes(routes!(webhooks::create::create, webhooks::list::list))
+        .routes(routes!(webhooks::get::get, webhooks::update::update, webhooks::delete::delete))
+        .routes(routes!(webhooks::rotate_secret::rotate_secret))
+        .routes(routes!(webhooks::test::test))
+        .routes(routes!(webhooks::deliveries::deliveries))
+        .routes(routes!(webhooks::replay::replay))
         .routes(routes!(audit_log::list::list))
         .routes(routes!(admin::list_sessions::list_sessions))
         .routes(routes!(admin::start_backfill::start_backfill))

@@ -17,6 +17,7 @@ const LOGIN: &str = "login";
 const KEY_AS_BEARER: &str = "apiKeyAsBearer";
 const KEY: &str = "apiKey";
 const METRICS_TOKEN: &str = "metricsToken";
+const TICKET: &str = "realtimeTicket";
 /// What an operation needs, in the words of the contract.
 const CAPABILITY: &str = "x-capability";
 
@@ -34,6 +35,8 @@ pub fn base() -> OpenApi {
     components
         .add_security_scheme(KEY, SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-Api-Key"))));
     components.add_security_scheme(METRICS_TOKEN, bearer("token", "The configured METRICS_TOKEN."));
+    let ticket = ApiKeyValue::with_description("ticket", "From `POST /api/v1/realtime/ticket`, good once.");
+    components.add_security_scheme(TICKET, SecurityScheme::ApiKey(ApiKey::Query(ticket)));
     OpenApiBuilder::new().info(info).components(Some(components)).build()
 }
 
@@ -76,6 +79,7 @@ fn security(access: Access) -> Vec<SecurityRequirement> {
         Access::Needs(_) | Access::NeedsAcross(_) => with(&[LOGIN, KEY_AS_BEARER, KEY]),
         Access::SuperAdmin => with(&[LOGIN]),
         Access::MetricsToken => with(&[METRICS_TOKEN]),
+        Access::Ticket => with(&[TICKET]),
     }
 }
 

@@ -2,7 +2,8 @@
 
 use axum::Router;
 use axum::extract::State;
-use axum::routing::{post, put};
+use axum::response::Response;
+use axum::routing::{get, post, put};
 use gateway_domain::access::{Access, Capability, Operation};
 use gateway_object::calls::session::{Call, CrashPoint};
 use http::{Method, StatusCode};
@@ -13,13 +14,14 @@ use crate::auth::Allowed;
 use crate::directory::Directory;
 use crate::error::Refusal;
 use crate::request::{Json, SessionId};
-use crate::routes::sessions::find;
+use crate::routes::sessions::{find, json};
 use crate::session_object::SessionObject;
 
 const PANIC: &str = "/simulator/sessions/{session}/panic";
 const CRASH_POINT: &str = "/simulator/sessions/{session}/crash-point";
 const VANISH: &str = "/simulator/sessions/{session}/vanish";
 const OBSERVED_AT: &str = "/simulator/sessions/{session}/observed-at";
+const COSTS: &str = "/simulator/costs";
 const OPERATION: Operation = Operation::quiet("simulator", Access::Needs(Capability::Manage));
 
 /// What the door asks of who calls these.
@@ -29,6 +31,7 @@ pub fn operations() -> impl Iterator<Item = (String, Vec<(Method, &'static Opera
         (CRASH_POINT, Method::POST),
         (VANISH, Method::POST),
         (OBSERVED_AT, Method::PUT),
+        (COSTS, Method::GET),
     ];
     operations.into_iter().map(|(path, method)| (path.to_owned(), vec![(method, &OPERATION)]))
 }
@@ -40,6 +43,7 @@ pub fn router() -> Router<Env> {
         .route(CRASH_POINT, post(set_crash_point))
         .route(VANISH, post(vanish))
         .route(OBSERVED_AT, put(set_observed_at))
+        .route(COSTS, get(costs))
 }
 
 #[worker::send]
@@ -80,6 +84,16 @@ async fn vanish(
     let row = find(&env, &principal, &id).await?;
     SessionObject::of(&env, &row).call::<()>(Call::Vanish).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// What this isolate's objects have cost so far.
+async fn costs() -> Result<Response, Refusal> {
+    let costs = gateway_sql::costs::so_far();
+    let costs = serde_json::json!({
+        "rowsRead": costs.rows_read, "rowsWritten": costs.rows_written, "requests": costs.requests,
+        "alarms": costs.alarms,
+    });
+    json(StatusCode::OK, &costs)
 }
 
 #[derive(Deserialize)]

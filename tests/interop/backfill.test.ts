@@ -3,7 +3,8 @@
 
 import assert from "node:assert/strict";
 import { randomInt, randomUUID } from "node:crypto";
-import { after, before, type TestContext, test } from "node:test";
+import { type TestContext, test } from "node:test";
+import { around } from "./around.ts";
 import { checkSchema } from "./contract.ts";
 import { environment } from "./environment.ts";
 import { Frontend, type Login, SigningKey } from "./frontend.ts";
@@ -42,22 +43,23 @@ const as = (login: Login): HeaderList => [["authorization", `Bearer ${frontend.l
 const owner = () => as({ user: "owner", organization: ORGANIZATION, orgRole: "owner" });
 const runner = () => as({ user: "the runner", role: "super_admin" });
 
-before(async () => {
-  gateway = await LoginGateway.start({
-    issuers: [frontend],
-    lifetimeSeconds: 300,
-    cooldownSeconds: 30,
-    maxStaleSeconds: 3_600,
-  });
-  const first = randomInt(100_000_000, 999_000_000);
-  people = Array.from({ length: EVERYBODY }, (_, place) => `1555${first + place}`);
-  for (const phoneNumber of people) await call(`${simulator}/phones`, { body: { phoneNumber } });
-});
-
-after(async () => {
-  await gateway?.end();
-  await frontend.close();
-});
+around(
+  async () => {
+    gateway = await LoginGateway.start({
+      issuers: [frontend],
+      lifetimeSeconds: 300,
+      cooldownSeconds: 30,
+      maxStaleSeconds: 3_600,
+    });
+    const first = randomInt(100_000_000, 999_000_000);
+    people = Array.from({ length: EVERYBODY }, (_, place) => `1555${first + place}`);
+    for (const phoneNumber of people) await call(`${simulator}/phones`, { body: { phoneNumber } });
+  },
+  async () => {
+    await gateway?.end();
+    await frontend.close();
+  },
+);
 
 function read<T>({ text }: Answer): T {
   return JSON.parse(text) as T;

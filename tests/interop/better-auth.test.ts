@@ -4,14 +4,15 @@
 import assert from "node:assert/strict";
 import { randomBytes, randomUUID } from "node:crypto";
 import { readFile } from "node:fs/promises";
-import { createServer, type Server } from "node:http";
+import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import { getMigrations } from "better-auth/db/migration";
 import { toNodeHandler } from "better-auth/node";
 import { databaseFiles } from "../../tooling/wrangler.ts";
+import { around } from "./around.ts";
 import { betterAuthFrontend } from "./better-auth-frontend.ts";
 import { type Answer, LoginGateway } from "./login-gateway.ts";
 import { eventually } from "./waiting.ts";
@@ -22,37 +23,37 @@ const AUDIENCE = "whatsapp-gateway";
 const BUSY_MS = 5_000;
 
 type Auth = ReturnType<typeof betterAuthFrontend>;
-let server: Server;
+const server = createServer((request, response) => void toNodeHandler(auth)(request, response));
 let baseURL: string;
 let gateway: LoginGateway;
 let database: DatabaseSync;
 let auth: Auth;
 
-before(async () => {
-  server = createServer((request, response) => void toNodeHandler(auth)(request, response));
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  baseURL = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  gateway = await LoginGateway.start({
-    issuers: [{ issuer: baseURL, audience: AUDIENCE, jwksUrl: `${baseURL}/api/auth/jwks` }],
-    lifetimeSeconds: 2,
-    cooldownSeconds: 1,
-    maxStaleSeconds: 60,
-  });
-  database = await directory(gateway.state);
-  auth = betterAuthFrontend({
-    baseURL,
-    secret: randomBytes(32).toString("hex"),
-    audience: AUDIENCE,
-    database,
-  });
-});
-
-after(async () => {
-  await gateway?.end();
-  server.closeAllConnections();
-  await new Promise((resolve) => server.close(resolve));
-  database?.close();
-});
+around(
+  async () => {
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    baseURL = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    gateway = await LoginGateway.start({
+      issuers: [{ issuer: baseURL, audience: AUDIENCE, jwksUrl: `${baseURL}/api/auth/jwks` }],
+      lifetimeSeconds: 2,
+      cooldownSeconds: 1,
+      maxStaleSeconds: 60,
+    });
+    database = await directory(gateway.state);
+    auth = betterAuthFrontend({
+      baseURL,
+      secret: randomBytes(32).toString("hex"),
+      audience: AUDIENCE,
+      database,
+    });
+  },
+  async () => {
+    await gateway?.end();
+    server.closeAllConnections();
+    await new Promise((resolve) => server.close(resolve));
+    database?.close();
+  },
+);
 
 /** The gateway's D1, which is a file on this machine. */
 async function directory(state: string): Promise<DatabaseSync> {

@@ -3,7 +3,8 @@
 
 import assert from "node:assert/strict";
 import { constants, createHmac } from "node:crypto";
-import { after, before, suite, test } from "node:test";
+import { suite, test } from "node:test";
+import { around } from "./around.ts";
 import {
   type Algorithm,
   base64url,
@@ -44,19 +45,20 @@ const other = await Frontend.start(sharedOfOther, keyOfOther);
 const evil = await Frontend.start(...Object.values(mallorys));
 let gateway: LoginGateway;
 
-before(async () => {
-  gateway = await LoginGateway.start({
-    issuers: [frontend, other],
-    lifetimeSeconds: 300,
-    cooldownSeconds: 1,
-    maxStaleSeconds: 3_600,
-  });
-});
-
-after(async () => {
-  await gateway?.end();
-  await Promise.all([frontend, other, evil].map((server) => server.close()));
-});
+around(
+  async () => {
+    gateway = await LoginGateway.start({
+      issuers: [frontend, other],
+      lifetimeSeconds: 300,
+      cooldownSeconds: 1,
+      maxStaleSeconds: 3_600,
+    });
+  },
+  async () => {
+    await gateway?.end();
+    await Promise.all([frontend, other, evil].map((server) => server.close()));
+  },
+);
 
 /** What is sent: made when it is asked for, since tokens run out. */
 type Attack = () => HeaderList;

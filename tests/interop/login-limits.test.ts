@@ -2,7 +2,8 @@
 // so nobody could know them beforehand.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
+import { around } from "./around.ts";
 import { Frontend, type Login, SigningKey } from "./frontend.ts";
 import { type Answer, anyAddress, type HeaderList, LoginGateway } from "./login-gateway.ts";
 
@@ -14,19 +15,20 @@ const key = new SigningKey("EdDSA");
 const frontend = await Frontend.start(key);
 let gateway: LoginGateway;
 
-before(async () => {
-  gateway = await LoginGateway.start({
-    issuers: [frontend],
-    lifetimeSeconds: 300,
-    cooldownSeconds: 30,
-    maxStaleSeconds: 3_600,
-  });
-});
-
-after(async () => {
-  await gateway?.end();
-  await frontend.close();
-});
+around(
+  async () => {
+    gateway = await LoginGateway.start({
+      issuers: [frontend],
+      lifetimeSeconds: 300,
+      cooldownSeconds: 30,
+      maxStaleSeconds: 3_600,
+    });
+  },
+  async () => {
+    await gateway?.end();
+    await frontend.close();
+  },
+);
 
 const now = () => Math.floor(Date.now() / 1000);
 const bearer = (token: string): HeaderList => [["authorization", `Bearer ${token}`]];

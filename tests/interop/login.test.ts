@@ -3,7 +3,8 @@
 
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
+import { around } from "./around.ts";
 import { Frontend, json, type Login, type Manner, SigningKey } from "./frontend.ts";
 import { type Answer, LoginGateway } from "./login-gateway.ts";
 import { eventually } from "./waiting.ts";
@@ -100,21 +101,22 @@ let gateway: LoginGateway;
 let sessionOfA: string;
 let sessionOfB: string;
 
-before(async () => {
-  gateway = await LoginGateway.start({
-    issuers: trusted,
-    lifetimeSeconds: LIFETIME_MS / 1000,
-    cooldownSeconds: COOLDOWN_MS / 1000,
-    maxStaleSeconds: MAX_STALE_MS / 1000,
-  });
-  sessionOfA = await newSession(OWNER);
-  sessionOfB = await newSession(OTHER_OWNER);
-});
-
-after(async () => {
-  await gateway?.end();
-  await Promise.all([...trusted, evil].map((frontend) => frontend.close()));
-});
+around(
+  async () => {
+    gateway = await LoginGateway.start({
+      issuers: trusted,
+      lifetimeSeconds: LIFETIME_MS / 1000,
+      cooldownSeconds: COOLDOWN_MS / 1000,
+      maxStaleSeconds: MAX_STALE_MS / 1000,
+    });
+    sessionOfA = await newSession(OWNER);
+    sessionOfB = await newSession(OTHER_OWNER);
+  },
+  async () => {
+    await gateway?.end();
+    await Promise.all([...trusted, evil].map((frontend) => frontend.close()));
+  },
+);
 
 interface SessionRow {
   readonly id: string;

@@ -5,7 +5,8 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
+import { around } from "./around.ts";
 import { withBareGateway } from "./bare-gateway.ts";
 import { Frontend, type Login, SigningKey } from "./frontend.ts";
 import { type HeaderList, LoginGateway } from "./login-gateway.ts";
@@ -15,6 +16,8 @@ const ORGANIZATION = `walk-${randomUUID()}`;
 const CAPABILITIES = ["read", "send", "manage", "events"] as const;
 type Capability = (typeof CAPABILITIES)[number];
 const METRICS_TOKEN = randomUUID();
+/** Nobody listens there. */
+const NOWHERE = "http://127.0.0.1:9/";
 
 /** What a super_admin may without acting for an organization. */
 const ACROSS = ["getSession", "listAuditLog"];
@@ -43,52 +46,53 @@ const bearer = (token: string): HeaderList => [["authorization", `Bearer ${token
 const asPerson = (login: Login) => bearer(frontend.login({ user: "walker", ...login }));
 const OWNER: Login = { organization: ORGANIZATION, orgRole: "owner" };
 
-before(async () => {
-  gateway = await LoginGateway.start({
-    issuers: [frontend],
-    lifetimeSeconds: 300,
-    cooldownSeconds: 30,
-    maxStaleSeconds: 3_600,
-    metricsToken: METRICS_TOKEN,
-  });
-  const key = async (...permissions: readonly Capability[]): Promise<HeaderList> => {
-    const body = { name: "walker", permissions };
-    const made = await gateway.ask({ method: "POST", path: "/api-keys", headers: asPerson(OWNER), body });
-    assert.equal(made.status, 201, made.text);
-    return [["x-api-key", (JSON.parse(made.text) as { key: string }).key]];
-  };
-  const person = (name: string, login: Login, may: readonly Capability[]) => ({
-    name,
-    headers: asPerson(login),
-    may,
-    isSuperAdmin: login.role === "super_admin",
-  });
-  const inside = { organization: ORGANIZATION };
-  callers = [
-    { name: "nobody", headers: [], may: undefined },
-    // Another each time: failed logins with the same beginning are limited.
-    { name: "a made-up key", headers: () => [["x-api-key", randomUUID()]], may: undefined },
-    { name: "a login of nobody's", headers: bearer("e30.e30.e30"), may: undefined },
-    ...(await Promise.all(
-      CAPABILITIES.map(async (one) => ({ name: `a key for ${one}`, headers: await key(one), may: [one] })),
-    )),
-    { name: "a key for all", headers: await key(...CAPABILITIES), may: CAPABILITIES },
-    person("an owner", OWNER, CAPABILITIES),
-    person("an admin", { ...inside, orgRole: "admin" }, CAPABILITIES),
-    person("a member", { ...inside, orgRole: "member" }, ["read", "send"]),
-    person("somebody without a role", inside, []),
-    person("somebody with a role of another kind", { ...inside, orgRole: "super_admin" }, []),
-    person("an owner of nothing", { orgRole: "owner" }, []),
-    person("a super_admin", { ...inside, role: "super_admin" }, CAPABILITIES),
-    person("a super_admin of no organization", { role: "super_admin" }, []),
-  ];
-  operations = await documented();
-});
-
-after(async () => {
-  await gateway?.end();
-  await frontend.close();
-});
+around(
+  async () => {
+    gateway = await LoginGateway.start({
+      issuers: [frontend],
+      lifetimeSeconds: 300,
+      cooldownSeconds: 30,
+      maxStaleSeconds: 3_600,
+      metricsToken: METRICS_TOKEN,
+    });
+    const key = async (...permissions: readonly Capability[]): Promise<HeaderList> => {
+      const body = { name: "walker", permissions };
+      const made = await gateway.ask({ method: "POST", path: "/api-keys", headers: asPerson(OWNER), body });
+      assert.equal(made.status, 201, made.text);
+      return [["x-api-key", (JSON.parse(made.text) as { key: string }).key]];
+    };
+    const person = (name: string, login: Login, may: readonly Capability[]) => ({
+      name,
+      headers: asPerson(login),
+      may,
+      isSuperAdmin: login.role === "super_admin",
+    });
+    const inside = { organization: ORGANIZATION };
+    callers = [
+      { name: "nobody", headers: [], may: undefined },
+      // Another each time: failed logins with the same beginning are limited.
+      { name: "a made-up key", headers: () => [["x-api-key", randomUUID()]], may: undefined },
+      { name: "a login of nobody's", headers: bearer("e30.e30.e30"), may: undefined },
+      ...(await Promise.all(
+        CAPABILITIES.map(async (one) => ({ name: `a key for ${one}`, headers: await key(one), may: [one] })),
+      )),
+      { name: "a key for all", headers: await key(...CAPABILITIES), may: CAPABILITIES },
+      person("an owner", OWNER, CAPABILITIES),
+      person("an admin", { ...inside, orgRole: "admin" }, CAPABILITIES),
+      person("a member", { ...inside, orgRole: "member" }, ["read", "send"]),
+      person("somebody without a role", inside, []),
+      person("somebody with a role of another kind", { ...inside, orgRole: "super_admin" }, []),
+      person("an owner of nothing", { orgRole: "owner" }, []),
+      person("a super_admin", { ...inside, role: "super_admin" }, CAPABILITIES),
+      person("a super_admin of no organization", { role: "super_admin" }, []),
+    ];
+    operations = await documented();
+  },
+  async () => {
+    await gateway?.end();
+    await frontend.close();
+  },
+);
 
 async function documented(): Promise<Operation[]> {
   const { text } = await gateway.ask({ path: "/openapi.json" });
@@ -172,7 +176,8 @@ test("every operation lets in whom the contract names and nobody else", async (c
 /** What a valid call of an operation is made of; the session is stopped and was never paired. */
 interface Things {
   readonly session: string;
-  readonly key: string;
+  /** The key or the webhook, whichever the path is about. */
+  readonly id: string;
 }
 
 interface Call {
@@ -205,6 +210,15 @@ const CALLS: Readonly<Record<string, Call>> = {
   updateApiKey: { body: { name: "renamed", permissions: ["manage"] } },
   deleteApiKey: { status: 204 },
   rotateApiKey: { body: { overlapSeconds: 0 } },
+  listWebhooks: {},
+  createWebhook: { body: { url: NOWHERE }, status: 201 },
+  getWebhook: {},
+  updateWebhook: { body: { active: false } },
+  deleteWebhook: { status: 204 },
+  rotateWebhookSecret: { body: { overlapSeconds: 0 } },
+  testWebhook: { status: 202 },
+  listWebhookDeliveries: {},
+  replayWebhook: { body: { status: "dead" }, status: 202 },
   listAuditLog: {},
   adminListSessions: {},
 };
@@ -220,18 +234,20 @@ const CALLED_ELSEWHERE = new Set([
 ]);
 
 /** New ones each time: some calls remove them. */
-async function things(): Promise<Things> {
+async function things(path: string): Promise<Things> {
   const headers = asPerson(OWNER);
   const make = async (path: string, body: unknown) => {
     const made = await gateway.ask({ method: "POST", path, headers, body });
     assert.equal(made.status, 201, made.text);
     return (JSON.parse(made.text) as { id: string }).id;
   };
-  const [session, key] = await Promise.all([
+  const [session, id] = await Promise.all([
     make("/sessions", {}),
-    make("/api-keys", { name: "a thing", permissions: ["manage"] }),
+    path.includes("/webhooks/")
+      ? make("/webhooks", { url: NOWHERE })
+      : make("/api-keys", { name: "a thing", permissions: ["manage"] }),
   ]);
-  return { session, key };
+  return { session, id };
 }
 
 test("a call that is valid in every other way works with the operation's capability and with no other", async (context) => {
@@ -246,8 +262,8 @@ test("a call that is valid in every other way works with the operation's capabil
     );
     if (call === undefined) continue;
     for (const caller of callers) {
-      const { session, key } = await things();
-      const path = operation.path.replace("{session}", session).replace("{id}", key).replace("/api/v1", "");
+      const { session, id } = await things(operation.path);
+      const path = operation.path.replace("{session}", session).replace("{id}", id).replace("/api/v1", "");
       const answer = await gateway.ask({
         method: operation.method,
         ...(operation.path.startsWith("/api/v1") ? { path } : { path, outside: true }),
@@ -257,6 +273,10 @@ test("a call that is valid in every other way works with the operation's capabil
       const letIn = isLetIn(operation, caller);
       const expected: number = letIn ? (call.status ?? 200) : caller.may === undefined ? 401 : 403;
       assert.equal(answer.status, expected, `${caller.name} at ${operation.id}: ${answer.text}`);
+      if (operation.path.includes("/webhooks/")) {
+        // An organization has only so many.
+        await gateway.ask({ method: "DELETE", path: `/webhooks/${id}`, headers: asPerson(OWNER) });
+      }
       if (letIn) worked += 1;
       else refused += 1;
     }

@@ -10,7 +10,7 @@ import { root } from "../layout.ts";
 import { claimPort, parsePort } from "../ports.ts";
 import { inSteps } from "../progress.ts";
 import { toolSteps, wasmStep } from "../setup.ts";
-import { claimState, leaveNote, takeNoteAway } from "../state-folder.ts";
+import { claimState, leaveNote, takeNoteAway, webhookSecretsKey } from "../state-folder.ts";
 import { migrateDatabase } from "../wrangler.ts";
 
 const ORGANIZATION = "local";
@@ -34,10 +34,8 @@ runCommand(async () => {
       run: async () => {
         const port = await claimPort(asked, "--port");
         const log = join(state, "gateway.log");
-        gateway = await startGateway(
-          { build: "production", port, state, vars: LOCAL_VARS, log },
-          () => void note(),
-        );
+        const vars = { ...LOCAL_VARS, WEBHOOK_SECRETS_KEY: await webhookSecretsKey(state) };
+        gateway = await startGateway({ build: "production", port, state, vars, log }, () => void note());
         return undefined;
       },
     },

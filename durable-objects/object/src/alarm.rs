@@ -18,12 +18,11 @@ pub const TABLE: &str =
     "CREATE TABLE IF NOT EXISTS timer (name TEXT PRIMARY KEY, due INTEGER NOT NULL) WITHOUT ROWID";
 
 /// The timers of an object.
-#[derive(Clone)]
-pub struct Timers<S>(S);
+pub struct Timers<'a, S>(&'a S);
 
-impl<S: Sql> Timers<S> {
+impl<'a, S: Sql> Timers<'a, S> {
     /// Over a database that has the [`TABLE`].
-    pub fn new(sql: S) -> Self {
+    pub const fn new(sql: &'a S) -> Self {
         Self(sql)
     }
 
@@ -143,6 +142,8 @@ mod bell {
             let now = clock::now();
             let ahead = ahead(due, now);
             self.armed.set(Some(now + ahead));
+            #[cfg(feature = "simulator")]
+            gateway_sql::costs::alarm();
             self.storage.set_alarm(i64::try_from(ahead).unwrap_or(i64::MAX)).await
         }
     }
@@ -165,7 +166,7 @@ mod tests {
     fn timers_are_due_in_their_order() {
         let sql = NativeSql::in_memory().unwrap();
         sql.query(TABLE, &[]).unwrap();
-        let timers = Timers::new(sql);
+        let timers = Timers::new(&sql);
         assert_eq!(timers.next_due(), Ok(None));
         timers.set("tick", 30).unwrap();
         timers.set("retry", 10).unwrap();

@@ -2,8 +2,11 @@
 //! their clock and their alarm. Objects know each other through this crate only.
 
 pub mod alarm;
+#[cfg(target_arch = "wasm32")]
+pub mod callers;
 pub mod calls;
 #[cfg(target_arch = "wasm32")]
 pub mod clock;
 #[cfg(target_arch = "wasm32")]
 pub mod peer;
+pub mod reader;

@@ -14,6 +14,8 @@ use worker::{
     Delay, Env, EnvBinding, Headers, Method, ObjectNamespace, Request, RequestInit, Response, Stub,
 };
 
+use crate::calls::{SOCKET_HEADER, to_header};
+
 /// The classes of objects, by their bindings.
 #[derive(Clone, Copy, Debug)]
 pub enum Class {
@@ -83,8 +85,23 @@ impl<'a> Peer<'a> {
     /// # Errors
     /// When the object can't be reached.
     pub async fn send(&self, env: &Env, body: &str, headers: Headers) -> worker::Result<Response> {
+        #[cfg(feature = "simulator")]
+        gateway_sql::costs::request();
         let mut init = RequestInit::new();
         init.with_method(Method::Post).with_headers(headers).with_body(Some(body.into()));
+        self.stub(env)?.fetch_with_request(Request::new_with_init("https://object/", &init)?).await
+    }
+
+    /// Asks for a WebSocket: an upgrade has no body, so the request goes in a header.
+    ///
+    /// # Errors
+    /// When the object can't be reached.
+    pub async fn upgrade(&self, env: &Env, request: &impl Serialize) -> worker::Result<Response> {
+        let headers = Headers::new();
+        headers.set("upgrade", "websocket")?;
+        headers.set(SOCKET_HEADER, &to_header(request))?;
+        let mut init = RequestInit::new();
+        init.with_method(Method::Get).with_headers(headers);
         self.stub(env)?.fetch_with_request(Request::new_with_init("https://object/", &init)?).await
     }
 

@@ -5,9 +5,9 @@ use std::rc::Rc;
 use gateway_domain::lifecycle::{Cause, Happening};
 use gateway_sql::SqlError;
 
-use crate::journal::{MAX_EVENTS, MAX_STRETCHES, STRETCHES_KEPT_MS};
+use crate::journal::{MAX_STRETCHES, STRETCHES_KEPT_MS};
 use crate::room::{Link, Room};
-use crate::{backfill, clock, projection, reach};
+use crate::{backfill, clock, forward, projection, reach};
 
 /// While a session should be connected its alarm fires at least this often: without it the runtime drops object
 /// and socket in silence after 140 s (docs/decisions/heartbeat.md).
@@ -29,6 +29,10 @@ pub mod timer {
     pub const PAIRING_CODE: &str = "pairing_code";
     /// A backfill that is running, and goes on if it was cut off.
     pub const BACKFILL: &str = "backfill";
+    /// Events the ledger does not have yet.
+    pub const FORWARD: &str = "forward";
+    /// WebSockets that read the log.
+    pub const SOCKETS: &str = "sockets";
     /// A delete that was cut off.
     pub const ERASE: &str = "erase";
 }
@@ -58,6 +62,8 @@ impl Room {
         }
         // Also when no timer is due: the guard's alarm comes early, to an object that has just lost its memory.
         self.resume(clock::now());
+        // At every alarm, whatever it came for: a crash may have fallen between an event and its handing over.
+        forward::start(self);
         for name in due {
             match name.as_str() {
                 timer::TICK => self.tick(),
@@ -68,6 +74,8 @@ impl Room {
                 timer::PAIRING_CODE => self.pairing_code_expired(),
                 timer::PROJECTION => projection::start(self),
                 timer::BACKFILL => backfill::go_on(self),
+                timer::FORWARD => {}
+                timer::SOCKETS => self.look_after_sockets().await,
                 timer::ERASE => {
                     if let Err(error) = self.finish_erase().await {
                         worker::console_error!("a delete could not be finished: {}", error.error.message);
@@ -94,7 +102,7 @@ impl Room {
         let now = clock::now();
         let trimmed = self
             .journal
-            .trim(MAX_EVENTS)
+            .trim(self.retention.events, now.saturating_sub(self.retention.milliseconds))
             .and_then(|()| self.journal.trim_timeline(now.saturating_sub(STRETCHES_KEPT_MS), MAX_STRETCHES));
         if let Err(error) = trimmed {
             worker::console_error!("the log could not be trimmed: {error}");

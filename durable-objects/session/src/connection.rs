@@ -30,7 +30,7 @@ use crate::keystore::Keystore;
 use crate::room::Room;
 use crate::runtime::ObjectRuntime;
 use crate::transport::{Dialer, Line};
-use crate::{clock, protocol_log};
+use crate::{clock, protocol_log, telling};
 
 /// No stanza for this long and the connection is dead, whatever the socket says. The client pings after 15 to
 /// 30 s of silence, so a living one always has one within that and a round trip.
@@ -305,7 +305,8 @@ impl EventHandler for Listener {
         let (Some(room), Some(connection)) = (self.room.upgrade(), self.connection.upgrade()) else { return };
         // A connection that is being closed hands out what it has decrypted after it has acked it, also when the next
         // one is decided on already: it may write until that one begins.
-        let is_content = matches!(*event, Event::Messages(_) | Event::Receipt(_) | Event::ServerAck(_));
+        let is_content = matches!(*event, Event::Messages(_) | Event::Receipt(_) | Event::ServerAck(_))
+            || telling::is_delivered_once(&event);
         let may_write = room.epoch() != 0 && room.fence.height() == connection.height;
         if room.epoch() == connection.epoch || (is_content && may_write) {
             hear(&room, &connection, &event);
@@ -360,7 +361,10 @@ fn hear(room: &Rc<Room>, connection: &Rc<Connection>, event: &Event) {
             }
         }
         Event::Receipt(receipt) => room.receipt_in(receipt),
-        Event::ContactUpdate(update) => room.contact_told(connection, update),
+        Event::ContactUpdate(update) => {
+            room.contact_told(connection, update);
+            room.news_in(connection, event);
+        }
         Event::ServerAck(ack) if ack.class.as_deref() == Some("message") => {
             let timestamp = ack.timestamp.and_then(|at| u64::try_from(at.timestamp_millis()).ok());
             let timestamp = timestamp.unwrap_or_else(clock::now);
@@ -415,7 +419,7 @@ fn hear(room: &Rc<Room>, connection: &Rc<Connection>, event: &Event) {
         Event::Disconnected(lost) => {
             connection.loss.borrow_mut().get_or_insert(Cause::Network(lost.reason.to_string()));
         }
-        _ => {}
+        _ => room.news_in(connection, event),
     }
 }
 

@@ -1,219 +1,168 @@
 //! An inbound message, as the client library hands it over, turned into what we store and tell.
+//!
+//! In two steps: [`normalise`] reads the message, all by itself, and [`take_in`] adds what is known already, stores
+//! it and says what is told. What WhatsApp sends as a message may also be a reaction, an edit, a revocation or a vote.
 
-use gateway_domain::event::{MediaMeta, MessagePayload};
-use whatsapp_rust::proto_helpers::MessageExt;
-use whatsapp_rust::types::message::{MessageInfo, MessageSource};
+mod addresses;
+mod content;
+mod kinds;
+mod limits;
+mod quote;
+#[cfg(test)]
+mod tests;
+mod vote;
+mod words;
+
+mod taking_in;
+
+use gateway_domain::event::MessagePayload;
+use whatsapp_rust::Server;
+use whatsapp_rust::types::message::{EditAttribute, MessageInfo};
 use whatsapp_rust::waproto::whatsapp::Message;
-use whatsapp_rust::{Jid, Server};
+use whatsapp_rust::waproto::whatsapp::message::ProtocolMessage;
+use whatsapp_rust::waproto::whatsapp::message::protocol_message::Type;
 
-use crate::journal::MessageRow;
+use addresses::Addresses;
+pub use taking_in::take_in;
+use vote::Ballot;
 
-/// A message to store and the event that tells of it.
-#[derive(Debug)]
+/// A message and the event that tells of it.
+#[derive(Clone, Debug)]
 pub struct Inbound {
-    /// What is stored.
-    pub row: MessageRow,
-    /// `message` or `message.from_me`.
+    /// The event's type.
     pub event: &'static str,
     /// What is told.
     pub payload: MessagePayload,
+    /// What it does to what is stored.
+    change: Change,
+    /// The chat's hidden id, where it is a person's and the stanza tells it.
+    chat_lid: Option<String>,
+    /// The chat of what it quotes, if that is another.
+    quoted_chat: Option<String>,
+}
+
+/// What a message does.
+#[derive(Clone, Debug, PartialEq)]
+enum Change {
+    /// It is one more.
+    New,
+    /// It is about another, which stays as it is.
+    Reaction,
+    /// Another gets a new text.
+    Edit,
+    /// Another is taken back: by who sent it, or by an admin of the group.
+    Revoke { by_admin: bool, author: Option<String> },
+    /// A vote in a poll.
+    Vote(Ballot),
+}
+
+impl Inbound {
+    /// Whether it is a message of its own, which can be read and answered.
+    #[must_use]
+    pub fn is_message(&self) -> bool {
+        self.change == Change::New
+    }
+
+    fn of(info: &MessageInfo) -> Self {
+        let source = &info.source;
+        let chat = addresses::chat(source);
+        let chat_jid = chat.name().unwrap_or_else(|| source.chat.to_non_ad_string());
+        let sender = Addresses::of(&source.sender, source.sender_alt.as_ref());
+        let payload = MessagePayload {
+            wa_message_id: info.id.clone(),
+            sender_jid: Some(sender.name().unwrap_or_else(|| chat_jid.clone())),
+            chat_jid,
+            sender_lid: sender.lid,
+            from_me: source.is_from_me,
+            push_name: limits::name(Some(&info.push_name)),
+            timestamp: u64::try_from(info.timestamp.timestamp_millis()).unwrap_or(0),
+            ..MessagePayload::default()
+        };
+        let event = if source.is_from_me { "message.from_me" } else { "message" };
+        Self { event, payload, change: Change::New, chat_lid: chat.lid, quoted_chat: None }
+    }
+
+    /// The names of its chat.
+    fn chat(&self) -> [Option<&str>; 2] {
+        [Some(self.payload.chat_jid.as_str()), self.chat_lid.as_deref()]
+    }
+
+    /// What is told of another message: a reaction, an edit, a revocation, a vote.
+    fn about(mut self, event: &'static str, kind: &str, target: String, change: Change) -> Self {
+        self.event = event;
+        kind.clone_into(&mut self.payload.r#type);
+        self.payload.target_id = Some(target);
+        self.change = change;
+        self
+    }
+
+    /// Fills in what a message says; nothing for what is no message of anybody's.
+    fn saying(mut self, content: &Message) -> Option<Self> {
+        if !kinds::fill(&mut self.payload, content) {
+            return None;
+        }
+        if let Some(context) = content::context(content) {
+            self.quoted_chat = quote::fill(&mut self.payload, context);
+            self.payload.mentions = quote::mentions(context);
+        }
+        Some(self)
+    }
 }
 
 /// Normalises a message; `None` for what only concerns the protocol: keys, history, receipts in disguise.
 #[must_use]
 pub fn normalise(message: &Message, info: &MessageInfo) -> Option<Inbound> {
-    let content = message.get_base_message();
-    let (kind, media) = classify(content)?;
-    let source = &info.source;
-    let chat = chat_jid(source);
-    let sender = addresses(&source.sender, source.sender_alt.as_ref());
-    let sender_jid = sender.phone.clone().or_else(|| sender.lid.clone()).unwrap_or_else(|| chat.clone());
-    let timestamp = u64::try_from(info.timestamp.timestamp_millis()).unwrap_or(0);
-    let body = content.text_content().or_else(|| content.get_caption()).map(str::to_owned);
-    let row = MessageRow {
-        chat: chat.clone(),
-        sender: sender_jid.clone(),
-        id: info.id.clone(),
-        from_me: source.is_from_me,
-        kind: kind.to_owned(),
-        body: body.clone(),
-        status: source.is_from_me.then(|| "sent".to_owned()),
-        timestamp,
-    };
-    let payload = MessagePayload {
-        wa_message_id: info.id.clone(),
-        chat_jid: chat,
-        sender_jid: Some(sender_jid),
-        sender_lid: sender.lid,
-        from_me: source.is_from_me,
-        push_name: Some(info.push_name.clone()).filter(|name| !name.is_empty()),
-        r#type: kind.to_owned(),
-        body,
-        has_media: media.is_some(),
-        media: media.unwrap_or_default(),
-        quoted_message_id: quoted(content),
-        timestamp,
-    };
-    let event = if source.is_from_me { "message.from_me" } else { "message" };
-    Some(Inbound { row, event, payload })
+    let (content, inbound) = (content::unwrap(message), Inbound::of(info));
+    if info.source.chat.server == Server::Newsletter && info.edit != EditAttribute::Empty {
+        return in_channel(inbound, content, info);
+    }
+    if let Some(protocol) = content.protocol_message.as_option() {
+        return protocol_message(inbound, protocol, info);
+    }
+    if let Some(reaction) = content.reaction_message.as_option() {
+        let target = limits::target(reaction.key.as_option())?;
+        let mut inbound = inbound.about("message.reaction", "reaction", target, Change::Reaction);
+        inbound.payload.reaction = Some(limits::emoji(reaction.text.as_ref()));
+        return Some(inbound);
+    }
+    if let Some(update) = content.poll_update_message.as_option() {
+        let target = limits::target(update.poll_creation_message_key.as_option())?;
+        let ballot = Ballot::of(update.vote.as_option()?);
+        return Some(inbound.about("poll.vote", "poll_vote", target, Change::Vote(ballot)));
+    }
+    inbound.saying(content)
 }
 
-/// The chat a message or receipt belongs to. WhatsApp addresses the same person by phone number or by hidden id
-/// (LID); a chat goes by the phone number where the stanza tells it, so that it is one chat.
-#[must_use]
-pub fn chat_jid(source: &MessageSource) -> String {
-    if source.is_group || !matches!(source.chat.server, Server::Pn | Server::Lid) {
-        return source.chat.to_non_ad_string();
+/// An edit, or a revocation.
+fn protocol_message(inbound: Inbound, protocol: &ProtocolMessage, info: &MessageInfo) -> Option<Inbound> {
+    let key = protocol.key.as_option();
+    if let Some(edited) = protocol.edited_message.as_option() {
+        let (target, edited) = (limits::target(key)?, content::unwrap(edited));
+        return inbound.about("message.edited", "", target, Change::Edit).saying(edited);
     }
-    let alternative = if source.is_from_me { &source.recipient_alt } else { &source.sender_alt };
-    let chat = addresses(&source.chat, alternative.as_ref());
-    chat.phone.or(chat.lid).unwrap_or_else(|| source.chat.to_non_ad_string())
+    if protocol.r#type != Some(Type::REVOKE) {
+        return None;
+    }
+    // That it comes from an admin is written on the envelope, where WhatsApp's server checks it.
+    let by_admin = info.edit == EditAttribute::AdminRevoke && info.source.chat.server == Server::Group;
+    let author = key.and_then(|key| key.participant.as_deref()).and_then(limits::jid);
+    let change = Change::Revoke { by_admin, author: author.filter(|_| by_admin) };
+    Some(inbound.about("message.revoked", "revoked", limits::target(key)?, change))
 }
 
-struct Addresses {
-    phone: Option<String>,
-    lid: Option<String>,
-}
-
-fn addresses(jid: &Jid, alternative: Option<&Jid>) -> Addresses {
-    let of = |server: Server| {
-        [Some(jid), alternative]
-            .into_iter()
-            .flatten()
-            .find(|jid| jid.server == server)
-            .map(Jid::to_non_ad_string)
-    };
-    Addresses { phone: of(Server::Pn), lid: of(Server::Lid) }
-}
-
-fn quoted(content: &Message) -> Option<String> {
-    let text = content.extended_text_message.as_option()?;
-    text.context_info.as_option()?.stanza_id.clone()
-}
-
-/// The kind of message, and its media where it has any.
-fn classify(content: &Message) -> Option<(&'static str, Option<MediaMeta>)> {
-    let media = |mimetype: &Option<String>, size: Option<u64>, filename: Option<String>| {
-        Some(MediaMeta { filename, mimetype: mimetype.clone(), size })
-    };
-    if content.text_content().is_some() {
-        return Some(("text", None));
-    }
-    if let Some(image) = content.image_message.as_option() {
-        return Some(("image", media(&image.mimetype, image.file_length, None)));
-    }
-    if let Some(video) = content.video_message.as_option() {
-        return Some(("video", media(&video.mimetype, video.file_length, None)));
-    }
-    if let Some(audio) = content.audio_message.as_option() {
-        return Some(("audio", media(&audio.mimetype, audio.file_length, None)));
-    }
-    if let Some(document) = content.document_message.as_option() {
-        return Some((
-            "document",
-            media(&document.mimetype, document.file_length, document.file_name.clone()),
-        ));
-    }
-    if let Some(sticker) = content.sticker_message.as_option() {
-        return Some(("sticker", media(&sticker.mimetype, sticker.file_length, None)));
-    }
-    if content.location_message.is_set() || content.live_location_message.is_set() {
-        return Some(("location", None));
-    }
-    if content.contact_message.is_set() || content.contacts_array_message.is_set() {
-        return Some(("contact", None));
-    }
-    if content.poll_creation_message.is_set()
-        || content.poll_creation_message_v2.is_set()
-        || content.poll_creation_message_v3.is_set()
-    {
-        return Some(("poll", None));
-    }
-    None
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use whatsapp_rust::waproto::buffa::MessageField;
-    use whatsapp_rust::waproto::whatsapp::message::{DeviceSentMessage, ImageMessage, ProtocolMessage};
-
-    fn info(chat: &str, sender: &str, from_me: bool) -> MessageInfo {
-        let source = MessageSource {
-            chat: chat.parse().unwrap(),
-            sender: sender.parse().unwrap(),
-            is_from_me: from_me,
-            ..Default::default()
-        };
-        MessageInfo { source, id: "3EB0A".into(), push_name: "Bob".into(), ..Default::default() }
-    }
-
-    fn text(body: &str) -> Message {
-        Message { conversation: Some(body.to_owned()), ..Default::default() }
-    }
-
-    #[test]
-    fn a_text_becomes_a_message_event() {
-        let inbound =
-            normalise(&text("hi"), &info("4915@s.whatsapp.net", "4915:3@s.whatsapp.net", false)).unwrap();
-        assert_eq!((inbound.event, inbound.row.sender.as_str()), ("message", "4915@s.whatsapp.net"));
-        assert_eq!((inbound.payload.body.as_deref(), inbound.payload.has_media), (Some("hi"), false));
-    }
-
-    #[test]
-    fn a_person_addressed_by_lid_is_the_same_chat() {
-        let mut by_lid = info("777@lid", "777:3@lid", false);
-        by_lid.source.sender_alt = Some("4915:3@s.whatsapp.net".parse().unwrap());
-        let inbound = normalise(&text("hi"), &by_lid).unwrap();
-        assert_eq!(inbound.payload.chat_jid, "4915@s.whatsapp.net");
-        assert_eq!(inbound.payload.sender_lid.as_deref(), Some("777@lid"));
-    }
-
-    #[test]
-    fn what_the_phone_sent_is_told_as_from_me() {
-        let wrapped = Message {
-            device_sent_message: MessageField::some(DeviceSentMessage {
-                message: MessageField::some(text("typed on the phone")),
-                ..Default::default()
-            }),
-            ..Default::default()
-        };
-        let inbound = normalise(&wrapped, &info("4916@s.whatsapp.net", "4915@s.whatsapp.net", true)).unwrap();
-        assert_eq!(
-            (inbound.event, inbound.payload.body.as_deref()),
-            ("message.from_me", Some("typed on the phone"))
-        );
-        assert_eq!(inbound.row.status.as_deref(), Some("sent"));
-    }
-
-    #[test]
-    fn media_is_announced_with_its_type_and_caption() {
-        let image = ImageMessage {
-            mimetype: Some("image/jpeg".into()),
-            file_length: Some(1234),
-            caption: Some("look".into()),
-            ..Default::default()
-        };
-        let message = Message { image_message: MessageField::some(image), ..Default::default() };
-        let inbound =
-            normalise(&message, &info("4915@s.whatsapp.net", "4915@s.whatsapp.net", false)).unwrap();
-        assert_eq!(
-            (inbound.payload.r#type.as_str(), inbound.payload.body.as_deref()),
-            ("image", Some("look"))
-        );
-        assert_eq!(inbound.payload.media.size, Some(1234));
-    }
-
-    #[test]
-    fn protocol_messages_are_nobodys_messages() {
-        let message = Message {
-            protocol_message: MessageField::some(ProtocolMessage::default()),
-            ..Default::default()
-        };
-        assert!(normalise(&message, &info("4915@s.whatsapp.net", "4915@s.whatsapp.net", true)).is_none());
-        assert!(
-            normalise(&Message::default(), &info("4915@s.whatsapp.net", "4915@s.whatsapp.net", false))
-                .is_none()
-        );
+/// In a channel an edit or a revocation has the id of the message it is about, and says so on its envelope only.
+fn in_channel(inbound: Inbound, content: &Message, info: &MessageInfo) -> Option<Inbound> {
+    let (target, revoke) = (info.id.clone(), Change::Revoke { by_admin: false, author: None });
+    match info.edit {
+        EditAttribute::AdminEdit | EditAttribute::MessageEdit => {
+            let protocol = content.protocol_message.as_option();
+            let edited = protocol.and_then(|protocol| protocol.edited_message.as_option());
+            let edited = edited.map_or(content, content::unwrap);
+            inbound.about("message.edited", "", target, Change::Edit).saying(edited)
+        }
+        EditAttribute::AdminRevoke | EditAttribute::SenderRevoke => {
+            Some(inbound.about("message.revoked", "revoked", target, revoke))
+        }
+        _ => None,
     }
 }

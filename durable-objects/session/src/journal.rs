@@ -12,9 +12,12 @@ use gateway_sql::{Row, Sql, SqlError, Value};
 use serde::{Deserialize, Serialize};
 
 use crate::call::Settings;
+use crate::forwarding::Forwarding;
+use crate::messages::Messages;
+use crate::names::Names;
 
-/// The most events the log keeps; older ones are trimmed.
-pub const MAX_EVENTS: u64 = 20_000;
+/// How many old events are trimmed at a time.
+const TRIMMED_AT_ONCE: u32 = 500;
 /// The most stretches the timeline keeps.
 pub const MAX_STRETCHES: u64 = 5_000;
 /// How long it keeps them: what the longest uptime needs, and as much again to look back at.
@@ -106,7 +109,7 @@ pub struct MessageRow {
 #[derive(Clone)]
 pub struct Journal<S>(S);
 
-impl<S: Sql + Clone> Journal<S> {
+impl<S: Sql> Journal<S> {
     /// Opens it, creating or migrating the tables.
     ///
     /// # Errors
@@ -213,9 +216,30 @@ impl<S: Sql + Clone> Journal<S> {
         Ok(())
     }
 
+    /// What is kept of the messages beside their text.
+    pub fn messages(&self) -> Messages<'_, S> {
+        Messages::new(&self.0)
+    }
+
+    /// By which name people go.
+    pub fn names(&self) -> Names<'_, S> {
+        Names::new(&self.0)
+    }
+
+    /// The database, for tests that put there what other parts write.
+    #[cfg(test)]
+    pub(crate) const fn sql(&self) -> &S {
+        &self.0
+    }
+
     /// The timers.
-    pub fn timers(&self) -> Timers<S> {
-        Timers::new(self.0.clone())
+    pub fn timers(&self) -> Timers<'_, S> {
+        Timers::new(&self.0)
+    }
+
+    /// How far the log has been handed over.
+    pub fn forwarding(&self) -> Forwarding<'_, S> {
+        Forwarding::new(&self.0)
     }
 
     /// Appends an event and returns its `seq`.
@@ -296,10 +320,16 @@ impl<S: Sql + Clone> Journal<S> {
     ///
     /// # Errors
     /// When the database fails.
-    pub fn trim(&self, keep: u64) -> Result<(), SqlError> {
+    pub fn trim(&self, keep: u64, before: u64) -> Result<(), SqlError> {
         self.0.query(
             "DELETE FROM event WHERE seq <= (SELECT MAX(seq) FROM event) - ?1",
             &[whole(keep.max(1))],
+        )?;
+        // Of the oldest only: the log is in the order of time, and this is asked often.
+        self.0.query(
+            "DELETE FROM event WHERE timestamp < ?1 AND seq < (SELECT MAX(seq) FROM event) \
+             AND seq IN (SELECT seq FROM event ORDER BY seq LIMIT ?2)",
+            &[whole(before), TRIMMED_AT_ONCE.into()],
         )?;
         Ok(())
     }
@@ -451,12 +481,17 @@ mod tests {
         for number in 1..=10 {
             assert_eq!(journal.append(&format!("evt_{number}"), "message", 1, number, "{}"), Ok(number));
         }
-        journal.trim(3).unwrap();
+        journal.trim(3, 0).unwrap();
         assert_eq!(journal.first_seq(), Ok(8));
-        journal.trim(0).unwrap();
+        journal.trim(0, 0).unwrap();
         assert_eq!((journal.first_seq(), journal.append("evt_11", "message", 1, 11, "{}")), (Ok(10), Ok(11)));
         let (events, position) = journal.events(&record, 0, 100, &[]).unwrap();
         assert_eq!((events.iter().map(|event| event.seq).collect::<Vec<_>>(), position), (vec![10, 11], 11));
+        journal.append("evt_12", "message", 1, 12, "{}").unwrap();
+        journal.trim(100, 11).unwrap();
+        assert_eq!(journal.first_seq(), Ok(11));
+        journal.trim(100, 99).unwrap();
+        assert_eq!((journal.first_seq(), journal.append("evt_13", "message", 1, 13, "{}")), (Ok(12), Ok(13)));
     }
 
     #[test]
@@ -547,7 +582,7 @@ mod tests {
             serde_json::to_value(&record).unwrap(),
             serde_json::json!({
                 "organization": "org", "session": "session",
-                "settings": {"auto_read": false, "presence_typing": false},
+                "settings": {"auto_read": false, "presence_typing": false, "region": null},
                 "lifecycle": {"status": "stopped", "reason": null, "paired": false, "epoch": 0, "attempt": 0,
                               "replaced_before": false, "connected_at": null, "timelock_until": null},
                 "phone_number": null, "wa_jid": null, "wa_lid": null, "last_connected_at": null, "observed_seq": 0,

@@ -8,11 +8,15 @@
 //! What needs no runtime is compiled natively too and tested there; the rest exists on wasm32 only.
 
 mod fence;
+pub mod forwarding;
 pub mod inbound;
 pub mod journal;
 pub mod keystore;
 pub mod library;
+pub mod messages;
+pub mod names;
 pub mod schema;
+pub mod telling;
 
 pub use gateway_object::calls::session as call;
 
@@ -28,6 +32,8 @@ mod backfill;
 pub mod clock;
 #[cfg(target_arch = "wasm32")]
 mod connection;
+#[cfg(target_arch = "wasm32")]
+mod forward;
 #[cfg(target_arch = "wasm32")]
 mod guard;
 #[cfg(target_arch = "wasm32")]
@@ -45,13 +51,13 @@ mod protocol_log;
 #[cfg(target_arch = "wasm32")]
 mod reach;
 #[cfg(target_arch = "wasm32")]
+mod reading;
+#[cfg(target_arch = "wasm32")]
 mod room;
 #[cfg(target_arch = "wasm32")]
 mod runtime;
 #[cfg(target_arch = "wasm32")]
 mod sending;
-#[cfg(target_arch = "wasm32")]
-mod stream;
 #[cfg(target_arch = "wasm32")]
 mod transport;
 #[cfg(all(target_arch = "wasm32", feature = "simulator"))]

@@ -78,7 +78,7 @@ pub async fn pairing_code(room: &Rc<Room>, phone: &str) -> Result<PairingCode, A
         Ok(code) => keep(room, phone, &code),
         Err(error) => {
             connection.has_code.set(false);
-            room.wake.notify(usize::MAX);
+            room.changed();
             Err(refusal(&error))
         }
     }
@@ -241,7 +241,7 @@ impl Room {
             connection.client.cancel_pair_code().await;
             // Not before: the next code must not be withdrawn in its place.
             connection.has_code.set(false);
-            room.wake.notify(usize::MAX);
+            room.changed();
         });
     }
 

@@ -8,13 +8,15 @@ use gateway_domain::jid::phone_number;
 use gateway_domain::lifecycle::{Cause, Happening};
 use gateway_domain::session::Qr;
 use gateway_sql::SqlError;
-use whatsapp_rust::types::events::{InboundMessage, PairSuccess, Receipt};
+use whatsapp_rust::types::events::{Event, InboundMessage, PairSuccess, Receipt};
 use whatsapp_rust::types::message::MessageSource;
 use whatsapp_rust::types::presence::ReceiptType;
 
 use crate::connection::Connection;
 use crate::journal::Record;
+use crate::library::contacts::Person;
 use crate::room::{Room, json};
+use crate::telling::{self, Told};
 use crate::{clock, inbound, sending};
 
 impl Room {
@@ -25,7 +27,7 @@ impl Room {
         let payload = json(&AuthQrPayload { code: qr.code.clone(), expires_at: qr.expires_at });
         self.happen_with(Happening::QrShown, |_| {}, &[("auth.qr", payload)]);
         self.qr.replace(Some(qr));
-        self.wake.notify(usize::MAX);
+        self.changed();
     }
 
     /// A phone accepted the pairing. The keys are flushed at once: WhatsApp already believes in them.
@@ -56,21 +58,17 @@ impl Room {
     /// back until the write is durable).
     pub fn message_in(self: &Rc<Self>, connection: &Rc<Connection>, message: &InboundMessage) {
         self.crash(true);
-        let Some(inbound) = inbound::normalise(&message.message, &message.info) else { return };
-        let now = clock::now();
-        let stored = self.journal.insert_message(&inbound.row).and_then(|new| {
-            if new {
-                let payload = json(&inbound.payload);
-                self.journal.append(&clock::event_id(), inbound.event, connection.epoch, now, &payload)?;
-            }
-            Ok(new)
-        });
+        let Some(mut inbound) = inbound::normalise(&message.message, &message.info) else { return };
+        let stored = inbound::take_in(&self.journal, &self.own(), &message.message, &mut inbound)
+            .and_then(|told| self.append(connection.epoch, &told).map(|()| !told.is_empty()));
         self.crash(false);
         match stored {
             Ok(true) => {
-                self.wake.notify(usize::MAX);
+                self.changed();
                 self.writer_seen(&inbound, &message.info);
-                sending::mark_read(self, connection, &message.info);
+                if inbound.is_message() {
+                    sending::mark_read(self, connection, &message.info);
+                }
             }
             Ok(false) => {}
             Err(error) => {
@@ -81,6 +79,33 @@ impl Room {
                 connection.cut(Cause::Network("the object's storage failed".to_owned()));
             }
         }
+    }
+
+    /// What else WhatsApp tells: of chats, people, groups, calls and channels.
+    pub fn news_in(self: &Rc<Self>, connection: &Rc<Connection>, event: &Event) {
+        let Some(told) = telling::tell(event, &self.journal.names()) else { return };
+        let is_news = told.occasion.as_ref().map_or(Ok(true), |once| self.journal.messages().is_news(once));
+        match is_news {
+            Ok(true) => self.told(self.append(connection.epoch, &[told])),
+            Ok(false) => {}
+            Err(error) => self.told(Err(error)),
+        }
+    }
+
+    fn append(&self, epoch: u64, told: &[Told]) -> Result<(), SqlError> {
+        let now = clock::now();
+        for told in told {
+            self.journal.append(&clock::event_id(), told.event, epoch, now, &told.payload)?;
+        }
+        Ok(())
+    }
+
+    /// This number, by its names.
+    fn own(&self) -> Person {
+        let held = self.record.borrow();
+        let names = held.as_ref().map(|record| (record.wa_lid.clone(), record.phone_number.clone()));
+        let (lid, phone) = names.unwrap_or_default();
+        Person { lid, phone, ..Person::default() }
     }
 
     #[cfg(feature = "simulator")]
@@ -159,10 +184,10 @@ impl Room {
         Ok(())
     }
 
-    fn told(&self, written: Result<(), SqlError>) {
+    fn told(self: &Rc<Self>, written: Result<(), SqlError>) {
         match written {
             Ok(()) => {
-                self.wake.notify(usize::MAX);
+                self.changed();
             }
             Err(error) => worker::console_error!("an event could not be written: {error}"),
         }

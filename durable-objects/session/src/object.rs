@@ -15,15 +15,20 @@ use futures::future::{Either, select};
 use gateway_domain::error::ApiError;
 use gateway_domain::lifecycle::{Cause, Happening, Status};
 use gateway_domain::timeline::{DAY_MS, Timeline, Uptimes, uptime};
+use gateway_object::calls::reader::Filter;
+use gateway_object::calls::{SOCKET_HEADER, from_header};
 use gateway_object::peer::{refuse, reply};
+use gateway_object::reader::stream;
 use worker::{
-    Delay, DurableObject, Env, Headers, Request, Response, Result, State, WebSocket,
-    WebSocketIncomingMessage, durable_object,
+    Delay, DurableObject, Env, Request, Response, Result, State, WebSocket, WebSocketIncomingMessage,
+    durable_object,
 };
 
+use crate::alarm::timer;
 use crate::call::{Call, EventPage, Request as SessionRequest, Snapshot};
+use crate::reading::SOCKETS_MS;
 use crate::room::{Room, failed};
-use crate::{backfill, clock, linking, sending, stream};
+use crate::{backfill, clock, forward, linking, sending};
 
 /// How long `:logout` waits for a connection to say it on.
 const LOGOUT_CONNECT_MS: u64 = 20_000;
@@ -50,10 +55,11 @@ impl DurableObject for Session {
 
     async fn fetch(&self, mut request: Request) -> Result<Response> {
         let Ok(room) = &self.room else { return refuse(&ApiError::internal()) };
-        let body = request.bytes().await?;
-        let Ok(request) = serde_json::from_slice::<SessionRequest>(&body) else {
-            return refuse(&ApiError::internal());
+        let request = match request.headers().get(SOCKET_HEADER)? {
+            Some(header) => from_header::<SessionRequest>(&header),
+            None => serde_json::from_slice(&request.bytes().await?).ok(),
         };
+        let Some(request) = request else { return refuse(&ApiError::internal()) };
         if let Err(error) = room.recognise(&request) {
             return refuse(&error);
         }
@@ -91,7 +97,10 @@ impl DurableObject for Session {
         Response::empty()
     }
 
-    async fn websocket_message(&self, _: WebSocket, _: WebSocketIncomingMessage) -> Result<()> {
+    async fn websocket_message(&self, socket: WebSocket, message: WebSocketIncomingMessage) -> Result<()> {
+        if let Ok(room) = &self.room {
+            room.sockets().heard(room.as_ref(), &socket, &message);
+        }
         Ok(())
     }
 
@@ -150,14 +159,19 @@ async fn answer(room: &Rc<Room>, call: Call) -> core::result::Result<Response, A
         Call::Backfill => reply(&backfill::newest(room)?),
         Call::Send(text) => reply(&sending::send(room, text).await?),
         Call::Events { after, limit, wait, types } => reply(&page(room, after, limit, wait, &types).await?),
-        Call::Stream { after, types } => {
-            let events = stream::events(Rc::clone(room), after, types);
-            let response = Response::from_stream(events).map_err(|error| failed("stream", &error))?;
-            let headers = Headers::new();
-            for (name, value) in [("content-type", "text/event-stream"), ("cache-control", "no-store")] {
-                headers.set(name, value).map_err(|error| failed("stream", &error))?;
-            }
-            Ok(response.with_headers(headers))
+        Call::Stream { after, types, format } => {
+            stream(Rc::clone(room), after, Filter { types, session: None }, format)
+        }
+        Call::Open(socket) => {
+            let response = room.sockets().open(room, socket)?;
+            let set = room.journal.timers().set(timer::SOCKETS, clock::now() + SOCKETS_MS);
+            set.map_err(|error| failed("timer", &error))?;
+            room.arm();
+            Ok(response)
+        }
+        Call::Forward { since } => {
+            forward::wake(room, since)?;
+            reply(&())
         }
         #[cfg(feature = "simulator")]
         #[allow(clippy::panic, reason = "the tests ask for it; simulator build only")]

@@ -13,6 +13,7 @@ use gateway_domain::jid::phone_number;
 use gateway_domain::lifecycle::{Cause, Effect, Happening, Status};
 use gateway_domain::linking::PasskeyChallenge;
 use gateway_domain::session::Qr;
+use gateway_domain::timeline::DAY_MS;
 use gateway_object::alarm::Bell;
 use gateway_sql::SqlError;
 use gateway_sql::workerd::WorkerdSql;
@@ -27,7 +28,27 @@ use crate::fence::{Fence, FencedSql};
 use crate::journal::{Journal, Record};
 use crate::keystore::Keystore;
 use crate::library::Library;
-use crate::{clock, projection, reach, whatsapp_version};
+use crate::{clock, forward, projection, reach, whatsapp_version};
+
+/// How much of the log is kept.
+#[derive(Clone, Copy)]
+pub(crate) struct Retention {
+    /// The most events.
+    pub events: u64,
+    /// For how long, in milliseconds.
+    pub milliseconds: u64,
+}
+
+impl Retention {
+    /// `SESSION_LOG_EVENTS` and `SESSION_LOG_DAYS`; what can't be used is named by `GET /readyz`.
+    fn of(env: &Env) -> Self {
+        let number = |name: &str| env.var(name).ok().and_then(|value| value.to_string().parse::<u64>().ok());
+        Self {
+            events: number("SESSION_LOG_EVENTS").unwrap_or(20_000).max(1),
+            milliseconds: number("SESSION_LOG_DAYS").unwrap_or(30).max(1).saturating_mul(DAY_MS),
+        }
+    }
+}
 
 /// How long an object that was erased remembers that: longer than any call that found its row before can take.
 const TOMBSTONE_MS: u64 = 3_600_000;
@@ -54,6 +75,8 @@ pub struct Room {
     closing: RefCell<Option<Rc<Connection>>>,
     pub(crate) backfill: Desk,
     pub(crate) is_projecting: Cell<bool>,
+    pub(crate) is_forwarding: Cell<bool>,
+    pub(crate) retention: Retention,
     pub(crate) qr: RefCell<Option<Qr>>,
     pub(crate) passkey: RefCell<Option<PasskeyChallenge>>,
     /// When the object that was here before was last known to live; taken by the first change after it.
@@ -83,6 +106,7 @@ impl Room {
         let waits = record.as_ref().is_some_and(|record| record.lifecycle.retry_at().is_some());
         let last_alive = tick.filter(|_| !waits).map(|due| due.saturating_sub(TICK_MS));
         let bell = Bell::new(state.storage());
+        let retention = Retention::of(&env);
         let erased = record.as_ref().is_some_and(|record| record.deleting);
         Ok(Self {
             state,
@@ -95,6 +119,8 @@ impl Room {
             closing: RefCell::default(),
             backfill: Desk::default(),
             is_projecting: Cell::new(false),
+            is_forwarding: Cell::new(false),
+            retention,
             qr: RefCell::default(),
             passkey: RefCell::default(),
             last_alive: Cell::new(last_alive),
@@ -147,13 +173,19 @@ impl Room {
             return Err(ApiError::not_found());
         }
         let mut record = self.record.borrow_mut();
+        let Some(settings) = &request.settings else {
+            let is_ours = record.as_ref().is_some_and(|known| {
+                known.organization == request.organization && known.session == request.session
+            });
+            return if is_ours { Ok(()) } else { Err(ApiError::not_found()) };
+        };
         let known = record.get_or_insert_with(|| Record::new(&request.organization, &request.session));
         if known.organization != request.organization || known.session != request.session {
             return Err(ApiError::not_found());
         }
         let heard_at = known.heard_at.max(request.wish.unwrap_or(0));
-        if known.settings != request.settings || known.heard_at != heard_at || known.observed_seq == 0 {
-            known.settings = request.settings.clone();
+        if known.settings != *settings || known.heard_at != heard_at || known.observed_seq == 0 {
+            known.settings = settings.clone();
             known.heard_at = heard_at;
             known.observed_seq += 1;
             let saved = self.journal.save(known);
@@ -257,7 +289,7 @@ impl Room {
             }
             (effects, *record != before)
         };
-        self.wake.notify(usize::MAX);
+        self.changed();
         if self.status() != Status::ScanQrCode {
             self.qr.take();
             self.passkey.take();
@@ -437,10 +469,14 @@ impl Room {
     /// When the storage fails; the alarm tries again.
     pub async fn erase(self: &Rc<Self>) -> Result<(), ApiError> {
         let was_working = self.status() == Status::Working;
+        if let Ok(record) = self.record() {
+            forward::finish(self, &record).await;
+        }
         self.mark_deleting().map_err(|error| failed("delete", &error))?;
         // From here on calls find nothing, and what the dying connection tells is nobody's news.
         self.erased.set(true);
         self.wake.notify(usize::MAX);
+        self.sockets().close_all();
         self.arm();
         let link = self.link.replace(Link::Down);
         if let Link::Up(connection) = link {

@@ -46,6 +46,16 @@ const MIGRATIONS: &[&[&str]] = &[
        contacts INTEGER NOT NULL, joined_groups INTEGER NOT NULL, group_members INTEGER NOT NULL,
        started INTEGER NOT NULL, finished INTEGER, error TEXT)",
     ],
+    &[crate::forwarding::TABLE],
+    &[
+        // What a message is besides its text; `raw` are its bytes as WhatsApp delivered them. `edited` and `revoked` say
+        // when. Not WITHOUT ROWID: large rows make such a tree deep.
+        "CREATE TABLE IF NOT EXISTS message_detail (
+       chat TEXT NOT NULL, sender TEXT NOT NULL, id TEXT NOT NULL, document TEXT, raw BLOB, edited INTEGER,
+       revoked INTEGER, PRIMARY KEY (chat, sender, id))",
+        // What was told of things that leave no row of their own: WhatsApp may deliver them again.
+        "CREATE TABLE IF NOT EXISTS heard (number INTEGER PRIMARY KEY, occasion TEXT NOT NULL UNIQUE)",
+    ],
 ];
 
 /// Creates or migrates the tables.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::future::{Either, select};
 use gateway_domain::error::{ApiError, ErrorCode};
-use gateway_domain::event::{MediaMeta, MessagePayload};
+use gateway_domain::event::MessagePayload;
 use gateway_domain::lifecycle::{Happening, Status};
 use gateway_domain::message::{SendResult, Text};
 use whatsapp_rust::types::message::MessageInfo;
@@ -206,15 +206,11 @@ pub fn from_me(message: &MessageRow, timestamp: u64) -> MessagePayload {
         wa_message_id: message.id.clone(),
         chat_jid: message.chat.clone(),
         sender_jid: Some(message.sender.clone()).filter(|sender| !sender.is_empty()),
-        sender_lid: None,
         from_me: true,
-        push_name: None,
         r#type: message.kind.clone(),
         body: message.body.clone(),
-        has_media: false,
-        media: MediaMeta::default(),
-        quoted_message_id: None,
         timestamp,
+        ..MessagePayload::default()
     }
 }
 

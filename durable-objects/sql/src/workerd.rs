@@ -17,6 +17,12 @@ extern "C" {
     type Cursor;
     #[wasm_bindgen(method, catch)]
     fn raw(this: &Cursor) -> Result<RawRows, JsValue>;
+    #[cfg(feature = "simulator")]
+    #[wasm_bindgen(method, catch, getter, js_name = rowsRead)]
+    fn rows_read(this: &Cursor) -> Result<f64, JsValue>;
+    #[cfg(feature = "simulator")]
+    #[wasm_bindgen(method, catch, getter, js_name = rowsWritten)]
+    fn rows_written(this: &Cursor) -> Result<f64, JsValue>;
 
     type RawRows;
     #[wasm_bindgen(method, catch, js_name = toArray)]
@@ -40,19 +46,23 @@ impl Sql for WorkerdSql {
         let bound: Array = bindings.iter().map(to_js).collect();
         let storage: &Storage = self.0.as_ref().unchecked_ref();
         let failed = |error: JsValue| failed(&error);
-        let rows = storage
-            .exec(statement, bound)
-            .map_err(failed)?
-            .raw()
-            .map_err(failed)?
-            .to_array()
-            .map_err(failed)?;
+        let cursor = storage.exec(statement, bound).map_err(failed)?;
+        let rows = cursor.raw().map_err(failed)?.to_array().map_err(failed)?;
+        #[cfg(feature = "simulator")]
+        count(&cursor);
         rows.iter()
             .map(|row| {
                 Array::from(&row).iter().map(|value| from_js(&value)).collect::<Result<_, _>>().map(Row)
             })
             .collect()
     }
+}
+
+#[cfg(feature = "simulator")]
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of rows")]
+fn count(cursor: &Cursor) {
+    let number = |number: Result<f64, JsValue>| number.map_or(0, |number| number as u64);
+    crate::costs::statement(number(cursor.rows_read()), number(cursor.rows_written()));
 }
 
 fn failed(error: &JsValue) -> SqlError {

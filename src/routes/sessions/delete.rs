@@ -11,6 +11,7 @@ use crate::auth::Allowed;
 use crate::directory::Directory;
 use crate::error::Refusal;
 use crate::request::SessionId;
+use crate::routes::webhooks::delete_of_session;
 use crate::session_object::SessionObject;
 
 /// Deletes a session and everything stored for it, for good. A connected number is unlinked first.
@@ -37,6 +38,7 @@ pub async fn delete(
             Err(refusal) => return Err(refusal),
         }
     }
+    delete_of_session(&env, &principal.organization, &id).await?;
     if directory.delete_session(&id).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {

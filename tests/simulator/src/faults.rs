@@ -48,8 +48,8 @@ pub enum Kind {
     },
     /// `<stream:error>` with a code or a conflict, then a close.
     StreamError { code: Option<u16>, conflict: Option<String> },
-    /// The next login gets `<failure reason>`.
-    Failure { reason: u16 },
+    /// The next login gets `<failure reason>`; a ban for a time says why and for how many seconds.
+    Failure { reason: u16, code: Option<u16>, expire: Option<u64> },
     /// Message acks come late.
     AckDelay { ms: u64 },
     /// Message acks come twice.
@@ -282,13 +282,17 @@ mod tests {
     use super::*;
 
     fn failure(kind: &Kind) -> Option<u16> {
-        if let Kind::Failure { reason } = kind { Some(*reason) } else { None }
+        if let Kind::Failure { reason, .. } = kind { Some(*reason) } else { None }
+    }
+
+    fn refused(reason: u16) -> Kind {
+        Kind::Failure { reason, code: None, expire: None }
     }
 
     #[test]
     fn a_one_shot_is_gone_after_its_use_and_a_standing_one_stays() {
         let faults = Faults::default();
-        faults.arm(Kind::Failure { reason: 403 }, None, None);
+        faults.arm(refused(403), None, None);
         assert_eq!(faults.take(None, failure), Some(403));
         assert_eq!(faults.take(None, failure), None);
         faults.arm(Kind::AckDrop, None, None);
@@ -302,7 +306,7 @@ mod tests {
         let faults = Faults::default();
         let hit = DeviceAddress { number: "1".into(), device: 2 };
         let other = DeviceAddress { number: "1".into(), device: 3 };
-        faults.arm(Kind::Failure { reason: 403 }, Some(Target::Device(hit.clone())), None);
+        faults.arm(refused(403), Some(Target::Device(hit.clone())), None);
         assert_eq!(faults.take(Some(&other), failure), None);
         assert_eq!(faults.take(None, failure), None);
         assert_eq!(faults.take(Some(&hit), failure), Some(403));

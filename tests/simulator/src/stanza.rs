@@ -119,7 +119,19 @@ pub fn conflict(kind: &str, code: Option<u16>) -> Node {
 
 /// `<failure reason>`.
 pub fn failure(reason: u16) -> Node {
-    NodeBuilder::new("failure").attr("reason", reason).attr("location", "sim").build()
+    refusal(reason, None, None)
+}
+
+/// `<failure reason>` with a ban's reason and its length in seconds.
+pub fn refusal(reason: u16, code: Option<u16>, expire: Option<u64>) -> Node {
+    let mut node = NodeBuilder::new("failure").attr("reason", reason).attr("location", "sim");
+    if let Some(code) = code {
+        node = node.attr("code", code);
+    }
+    if let Some(expire) = expire {
+        node = node.attr("expire", expire);
+    }
+    node.build()
 }
 
 /// The server's `<ack>` for a stanza a client sent.

@@ -1,7 +1,11 @@
 //! What an organization's object, the ledger, can be asked. Its name is the organization's id.
 
 use gateway_domain::event::Envelope;
+use gateway_domain::stream::Format;
 use serde::{Deserialize, Serialize};
+
+pub use super::reader::Filter;
+use super::reader::Socket;
 
 /// A call, with whose ledger it is for.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -38,6 +42,17 @@ pub enum Call {
         /// Whether the reader counts as somebody who listens: webhooks don't, they are counted as what they are.
         listens: bool,
     },
+    /// The log as a live stream.
+    Stream {
+        /// Where to go on after; `None` begins at the end.
+        after: Option<u64>,
+        /// What to leave out.
+        filter: Filter,
+        /// How it is written.
+        format: Format,
+    },
+    /// The log over a WebSocket: comes in the header [`SOCKET_HEADER`](crate::calls::SOCKET_HEADER) of an upgrade.
+    Open(Socket),
     /// The organization's webhooks have changed: read them again from the directory; answers [`Position`].
     RefreshWebhooks,
     /// A session is gone: nothing more of it is expected; answers `null`.
@@ -50,17 +65,6 @@ pub enum Call {
         /// The event.
         event: Envelope,
     },
-}
-
-/// What a reader wants to see.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Filter {
-    /// Event types; empty for all.
-    #[serde(default)]
-    pub types: Vec<String>,
-    /// One session; `None` for all.
-    #[serde(default)]
-    pub session: Option<String>,
 }
 
 /// What became of a session's events.

@@ -6,7 +6,10 @@ use gateway_domain::event::Envelope;
 use gateway_domain::lifecycle::{Status, StatusReason};
 use gateway_domain::linking::PasskeyAnswer;
 use gateway_domain::message::Text;
+use gateway_domain::stream::Format;
 use serde::{Deserialize, Serialize};
+
+use super::reader::Socket;
 
 /// A call, with whose session it is for: the object checks that it is its own.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -15,8 +18,9 @@ pub struct Request {
     pub organization: String,
     /// The session's ULID, also the object's name.
     pub session: String,
-    /// The owner's settings, as the directory has them.
-    pub settings: Settings,
+    /// The owner's settings, as the directory has them; `None` from another object, which does not know them and never
+    /// makes a session known.
+    pub settings: Option<Settings>,
     /// When the owner asked for this, epoch milliseconds, where it is what the directory notes as their wish.
     #[serde(default)]
     pub wish: Option<u64>,
@@ -31,6 +35,9 @@ pub struct Settings {
     pub auto_read: bool,
     /// Show "typing" around a text.
     pub presence_typing: bool,
+    /// Where its object lives.
+    #[serde(default)]
+    pub region: Option<String>,
 }
 
 /// What the object can be asked.
@@ -88,12 +95,21 @@ pub enum Call {
         /// Which types; empty for all.
         types: Vec<String>,
     },
-    /// The log as SSE.
+    /// The log as a live stream.
     Stream {
         /// The `seq` to go on after; `None` begins at the end.
         after: Option<u64>,
         /// Which types; empty for all.
         types: Vec<String>,
+        /// How it is written.
+        format: Format,
+    },
+    /// The log over a WebSocket: comes in the header [`SOCKET_HEADER`](crate::calls::SOCKET_HEADER) of an upgrade.
+    Open(Socket),
+    /// Somebody listens to the organization's ledger since this moment: it wants the events again; answers `null`.
+    Forward {
+        /// Epoch milliseconds.
+        since: u64,
     },
     /// Panics in the object: how the tests see what a panic does to the neighbours. Simulator build only.
     #[cfg(feature = "simulator")]

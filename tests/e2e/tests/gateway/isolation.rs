@@ -56,7 +56,10 @@ fn body_of(operation: &str) -> Option<Value> {
         "submitPasskey" => Some(json!({"confirmed": true})),
         "createApiKey" => Some(json!({"name": "mine", "permissions": ["read"]})),
         "updateApiKey" => Some(json!({"name": "mine now"})),
-        "rotateApiKey" => Some(json!({"overlapSeconds": 0})),
+        "rotateApiKey" | "rotateWebhookSecret" => Some(json!({"overlapSeconds": 0})),
+        "createWebhook" => Some(json!({"url": "http://127.0.0.1:9/"})),
+        "updateWebhook" => Some(json!({"active": false})),
+        "replayWebhook" => Some(json!({"status": "dead"})),
         _ => None,
     }
 }
@@ -68,11 +71,16 @@ async fn every_operation_on_another_organizations_things_answers_as_if_they_neve
     linking.code().await;
     let key = owner.post_json("/api/v1/api-keys", &json!({"name": "theirs", "permissions": ["read"]})).await;
     let key = key.expect(201)["id"].as_str().unwrap().to_owned();
+    let webhook = owner.post_json("/api/v1/webhooks", &json!({"url": "http://127.0.0.1:9/"})).await;
+    let webhook = webhook.expect(201)["id"].as_str().unwrap().to_owned();
     // Two, because what a stranger asks for stands in the stranger's own audit log.
     let (stranger, quiet_stranger) = (Organization::new(), Organization::new());
-    let theirs = [session.id.as_str(), &linking.id, &key, &owner.name];
+    let theirs = [session.id.as_str(), &linking.id, &key, &webhook, &owner.name];
     let shown = async || {
-        let mut rows = vec![owner.get(&format!("/api/v1/api-keys/{key}")).await.expect(200)];
+        let mut rows = vec![
+            owner.get(&format!("/api/v1/api-keys/{key}")).await.expect(200),
+            owner.get(&format!("/api/v1/webhooks/{webhook}")).await.expect(200),
+        ];
         for session in [&session, &linking] {
             let mut row = session.row().await;
             // Moves when the directory catches up with the pairing.
@@ -94,6 +102,7 @@ async fn every_operation_on_another_organizations_things_answers_as_if_they_neve
             let things = match path.split('/').find(|segment| segment.starts_with('{')) {
                 Some(segment) if segment.starts_with("{session}") => vec![&session.id, &linking.id],
                 Some(segment) if segment.starts_with("{id}") && path.contains("/api-keys/") => vec![&key],
+                Some(segment) if segment.starts_with("{id}") && path.contains("/webhooks/") => vec![&webhook],
                 Some(other) => panic!("{path}: what is {other}? One of it has to be walked over."),
                 None => {
                     on_none += 1;

@@ -1,30 +1,43 @@
 //! Every way WhatsApp can end a connection: what the session says, what it does by itself, and that its pairing
 //! outlives everything but an unlink. Each fault hits one phone's device only, so these share the sandbox.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::harness::{Patience, Session, eventually, tests};
+use crate::harness::matrix::{self, BY_ITSELF, Fault};
+use crate::harness::{Patience, Phone, Session, eventually, now_ms, tests};
 
 tests![
     a_close_with_a_code,
     a_dropped_connection,
     a_garbage_frame,
     a_truncated_frame,
+    stream_error_500,
+    stream_error_502,
     stream_error_503,
     stream_error_515,
     stream_error_429,
     stream_error_401,
+    stream_error_516,
     the_device_removed_conflict,
     the_replaced_conflict_is_retried_once_and_never_fought,
+    stream_error_440_is_waited_out_and_not_fought,
     failure_401,
     failure_402,
+    a_ban_for_a_time_ends_by_itself,
     failure_403,
     failure_405,
     failure_406,
+    failure_408,
+    failure_418,
+    failure_428,
+    failure_429,
     failure_500,
+    failure_501,
+    failure_502,
     failure_503,
     a_silent_connection_is_replaced,
     a_session_that_is_started_all_the_time_is_watched_all_the_same,
@@ -107,8 +120,22 @@ async fn case(name: &str, fault: Value, strikes: Strikes, status: &str, code: &s
     session.event_of("message", &id).await;
     let reply = session.sent(&other.number, "received").await;
     other.received(&reply).await;
-    let (seen, working) = (seen.as_secs_f64(), working.as_secs_f64());
-    println!("    {name:<24} {status} ({code}) after {seen:5.2} s, working after {working:5.2} s");
+    let by = match then {
+        Then::Recovers => BY_ITSELF,
+        Then::NeedsStart => "a start",
+        Then::NeedsPairing => "a pairing",
+    };
+    note(name, (status, code), seen, working, by);
+}
+
+fn note(name: &str, (status, code): (&str, &str), seen: Duration, working: Duration, by: &'static str) {
+    matrix::note(Fault {
+        name: name.to_owned(),
+        said: BTreeSet::from([format!("{status} ({code})")]),
+        seen: Some(seen.as_secs_f64()),
+        working: vec![working.as_secs_f64()],
+        by,
+    });
 }
 
 async fn a_close_with_a_code() {
@@ -130,6 +157,16 @@ async fn a_truncated_frame() {
     case("truncated frame", fault, Strikes::Now, "starting", "undecodable", Then::Recovers).await;
 }
 
+async fn stream_error_500() {
+    let fault = json!({"kind": "stream_error", "code": 500});
+    case("stream error 500", fault, Strikes::Now, "starting", "server_error", Then::Recovers).await;
+}
+
+async fn stream_error_502() {
+    let fault = json!({"kind": "stream_error", "code": 502});
+    case("stream error 502", fault, Strikes::Now, "starting", "server_error", Then::Recovers).await;
+}
+
 async fn stream_error_503() {
     let fault = json!({"kind": "stream_error", "code": 503});
     case("stream error 503", fault, Strikes::Now, "starting", "server_error", Then::Recovers).await;
@@ -148,6 +185,11 @@ async fn stream_error_429() {
 async fn stream_error_401() {
     let fault = json!({"kind": "stream_error", "code": 401});
     case("stream error 401", fault, Strikes::Now, "logged_out", "device_removed", Then::NeedsPairing).await;
+}
+
+async fn stream_error_516() {
+    let fault = json!({"kind": "stream_error", "code": 516});
+    case("stream error 516", fault, Strikes::Now, "logged_out", "device_removed", Then::NeedsPairing).await;
 }
 
 async fn the_device_removed_conflict() {
@@ -181,9 +223,40 @@ async fn failure_406() {
     case("failure 406", fault, Strikes::AtLogin, "failed", "account_locked", Then::NeedsStart).await;
 }
 
+async fn failure_408() {
+    let fault = json!({"kind": "failure", "reason": 408});
+    case("failure 408", fault, Strikes::AtLogin, "starting", "network", Then::Recovers).await;
+}
+
+/// One of those that nobody has given a meaning of its own.
+async fn failure_418() {
+    let fault = json!({"kind": "failure", "reason": 418});
+    case("failure 418", fault, Strikes::AtLogin, "failed", "refused", Then::NeedsStart).await;
+}
+
+async fn failure_428() {
+    let fault = json!({"kind": "failure", "reason": 428});
+    case("failure 428", fault, Strikes::AtLogin, "starting", "network", Then::Recovers).await;
+}
+
+async fn failure_429() {
+    let fault = json!({"kind": "failure", "reason": 429});
+    case("failure 429", fault, Strikes::AtLogin, "starting", "rate_limited", Then::Recovers).await;
+}
+
 async fn failure_500() {
     let fault = json!({"kind": "failure", "reason": 500});
     case("failure 500", fault, Strikes::AtLogin, "starting", "server_error", Then::Recovers).await;
+}
+
+async fn failure_501() {
+    let fault = json!({"kind": "failure", "reason": 501});
+    case("failure 501", fault, Strikes::AtLogin, "starting", "server_error", Then::Recovers).await;
+}
+
+async fn failure_502() {
+    let fault = json!({"kind": "failure", "reason": 502});
+    case("failure 502", fault, Strikes::AtLogin, "starting", "server_error", Then::Recovers).await;
 }
 
 async fn failure_503() {
@@ -197,13 +270,7 @@ async fn the_replaced_conflict_is_retried_once_and_never_fought() {
     let began = Instant::now();
     // Twice: now, and at the login of the one retry.
     phone.fault(json!({"kind": "stream_error", "code": 409, "conflict": "replaced", "count": 2})).await;
-    let waits = session
-        .wait_for("starting (replaced)", WITHIN, |row| row["statusReason"]["code"] == "replaced")
-        .await;
-    assert_eq!(waits["status"], "starting");
-    assert!(waits["statusReason"]["retryAt"].is_u64(), "{waits}");
-    let device = phone.device().await;
-    assert_eq!(device["logins"], before["logins"], "came back at once: that is a fight");
+    let seen = waits_as_replaced(&session, &phone, &before, began).await;
     let failed = session.wait_for_status("failed", Patience::seconds(90)).await;
     let gave_up = began.elapsed();
     assert!(gave_up > Duration::from_secs(50), "retried after {gave_up:?}");
@@ -213,11 +280,80 @@ async fn the_replaced_conflict_is_retried_once_and_never_fought() {
     session.post(":start").await.expect(200);
     session.wait_for_status("working", WITHIN).await;
     assert_eq!(phone.device().await["jid"], before["jid"]);
-    println!(
-        "    {:<24} one retry, failed (replaced) after {:.2} s",
-        "conflict replaced",
-        gave_up.as_secs_f64()
-    );
+    note("conflict replaced, twice", ("failed", "replaced"), seen, began.elapsed(), "a start");
+}
+
+/// Replaced: it says when it tries again, a minute from now, and does nothing until then. How soon it said so.
+async fn waits_as_replaced(session: &Session, phone: &Phone, before: &Value, began: Instant) -> Duration {
+    let waits = session.wait_for_reason("replaced", WITHIN).await;
+    let (seen, now) = (began.elapsed(), now_ms());
+    assert_eq!(waits["status"], "starting");
+    let retry_at = waits["statusReason"]["retryAt"].as_u64().unwrap();
+    assert!((now + 50_000..=now + 60_000).contains(&retry_at), "{waits} at {now}");
+    assert_eq!(waits["statusReason"]["actionRequired"], false);
+    let device = phone.device().await;
+    assert_eq!(device["logins"], before["logins"], "came back at once: that is a fight");
+    seen
+}
+
+async fn stream_error_440_is_waited_out_and_not_fought() {
+    let (session, phone) = Session::working().await;
+    let before = phone.device().await;
+    let other = phone.simulator.phone().await;
+    let began = Instant::now();
+    phone.fault(json!({"kind": "stream_error", "code": 440})).await;
+    let seen = waits_as_replaced(&session, &phone, &before, began).await;
+    let missed = other.text(&phone.number, "while somebody else was here").await;
+    session.wait_for_status("working", Patience::seconds(90)).await;
+    let working = began.elapsed();
+    assert!(working > Duration::from_secs(50), "retried after {working:?}");
+    assert_eq!(phone.device().await["jid"], before["jid"]);
+    session.event_of("message", &missed).await;
+    note("stream error 440", ("starting", "replaced"), seen, working, BY_ITSELF);
+}
+
+/// One that lasts, and one so short that it is not taken at its word: no login before a minute has passed.
+async fn a_ban_for_a_time_ends_by_itself() {
+    futures::join!(banned_for(65), banned_for(1));
+}
+
+/// Nobody calls anything but GETs, and while the ban lasts not even these.
+async fn banned_for(seconds: u64) {
+    let (session, phone) = Session::working().await;
+    let (row, before) = (session.row().await, phone.device().await);
+    let other = phone.simulator.phone().await;
+    phone.fault(json!({"kind": "failure", "reason": 402, "code": 101, "expire": seconds})).await;
+    let (began, began_at) = (Instant::now(), now_ms());
+    phone.fault(json!({"kind": "close"})).await;
+    let banned = session.wait_for_status("failed", NOTICED).await;
+    let (seen, seen_at) = (began.elapsed(), now_ms());
+    let reason = &banned["statusReason"];
+    assert_eq!((&reason["code"], &reason["actionRequired"]), (&json!("temporary_ban"), &json!(false)));
+    assert!(reason["message"].as_str().is_some_and(|text| text.len() > 10), "{reason}");
+    let lasts = seconds.max(60) * 1_000;
+    let ends_at = reason["expiresAt"].as_u64().unwrap();
+    assert!((began_at + lasts..=seen_at + lasts).contains(&ends_at), "{reason} at {seen_at}");
+    assert_eq!(reason["retryAt"], reason["expiresAt"]);
+    assert_eq!((&banned["waJid"], &banned["phoneNumber"]), (&row["waJid"], &row["phoneNumber"]));
+    let missed = other.text(&phone.number, "to somebody banned").await;
+
+    let patience = Patience(Duration::from_millis(lasts + 20_000));
+    eventually("the banned one to log in again", patience, async || {
+        let device = phone.device().await;
+        if device["logins"] == before["logins"] { Err(device.to_string()) } else { Ok(()) }
+    })
+    .await;
+    let (working, back_at) = (began.elapsed(), now_ms());
+    assert!(back_at >= ends_at, "{} ms before the ban was over", ends_at - back_at);
+    let back = session.wait_for_status("working", NOTICED).await;
+    assert_eq!((&back["waJid"], &back["statusReason"]), (&row["waJid"], &Value::Null));
+    assert_eq!(phone.device().await["jid"], before["jid"], "paired again");
+    session.event_of("message", &missed).await;
+    let log = session.log().await;
+    let times = |kind: &str| log.iter().filter(|event| event["event"] == kind).count();
+    assert_eq!((times("auth.qr"), times("auth.code")), (1, 1), "a paired session was paired again");
+    assert_eq!(times("message"), 1);
+    note(&format!("failure 402 for {seconds} s"), ("failed", "temporary_ban"), seen, working, BY_ITSELF);
 }
 
 /// A watchdog that starts what is started must not keep the heartbeat from coming.
@@ -303,10 +439,5 @@ async fn a_silent_connection_is_replaced() {
         if device["queueLength"] == 0 { Ok(()) } else { Err(device.to_string()) }
     })
     .await;
-    println!(
-        "    {:<24} starting (stalled) after {:5.2} s, working {:.2} s after the silence ended",
-        "silence",
-        noticed.as_secs_f64(),
-        working.as_secs_f64()
-    );
+    note("silence (working: since its end)", ("starting", "stalled"), noticed, working, BY_ITSELF);
 }

@@ -20,10 +20,13 @@ mod attempts;
 mod audit;
 mod bad_input;
 mod browser;
+mod chaos;
 mod contract;
+mod costs;
 mod events;
 mod heartbeat;
 mod isolation;
+mod ledger;
 mod lifecycle;
 mod linking;
 mod messages;
@@ -34,6 +37,7 @@ mod storm;
 mod sweep;
 mod timeline;
 mod timelock;
+mod webhooks;
 
 use std::cell::Cell;
 use std::process::ExitCode;
@@ -60,6 +64,8 @@ fn main() -> ExitCode {
         passkey::tests(),
         recovery::tests(),
         storm::tests(),
+        chaos::tests(),
+        costs::tests(),
         sweep::tests(),
         lifecycle::tests(),
         api_keys::tests(),
@@ -71,6 +77,8 @@ fn main() -> ExitCode {
         timelock::tests(),
         timeline::tests(),
         events::tests(),
+        ledger::tests(),
+        webhooks::tests(),
         isolation::tests(),
         bad_input::tests(),
         contract::tests(),
@@ -84,5 +92,7 @@ fn main() -> ExitCode {
             Ok(())
         })
     });
-    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+    let conclusion = libtest_mimic::run(&arguments, trials.collect());
+    harness::matrix::print();
+    conclusion.exit_code()
 }

@@ -2,6 +2,7 @@
 //! These break things for everybody, so each has a sandbox of its own.
 
 use std::cell::{Cell, RefCell};
+use std::ops::Range;
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -9,12 +10,14 @@ use reqwest::Method;
 use serde_json::json;
 use tokio::time::Instant;
 
+use crate::harness::matrix::{self, BY_ITSELF, Fault};
 use crate::harness::{
     Organization, Patience, Phone, Sandbox, Session, Sse, eventually, now_ms, tests, with_json,
 };
 
 tests![
     a_killed_worker_loses_nothing_and_pairs_nothing_again,
+    a_deploy_loses_nothing_and_pairs_nothing_again,
     a_panic_takes_nobody_down_for_long_and_leaves_no_second_socket,
     a_message_is_stored_before_its_ack_leaves,
     a_whatsapp_that_cannot_be_reached_is_tried_with_growing_delay,
@@ -113,6 +116,14 @@ impl Fleet {
         texts
     }
 
+    /// For the table: how long each took to log in again, and what they said meanwhile.
+    async fn note(&self, name: &str, time: Range<u64>, working: Vec<f64>) {
+        let said = join_all(self.members.iter().map(|member| member.session.said(&time))).await;
+        let said = said.into_iter().flatten().collect();
+        let name = format!("{name}, {} sessions", self.members.len());
+        matrix::note(Fault { name, said, seen: None, working, by: BY_ITSELF });
+    }
+
     /// One socket for each session and none besides.
     async fn no_second_socket(&self, sandbox: &Sandbox) {
         eventually("one socket for each session", Patience::seconds(10), async || {
@@ -162,13 +173,20 @@ impl Member {
     }
 }
 
-fn shown(times: &[f64]) -> String {
-    times.iter().map(|time| format!("{time:.2}")).collect::<Vec<_>>().join(" ")
+async fn a_killed_worker_loses_nothing_and_pairs_nothing_again() {
+    nothing_is_lost_over("kill -9 of workerd", 10, Sandbox::kill_workerd).await;
 }
 
-async fn a_killed_worker_loses_nothing_and_pairs_nothing_again() {
+/// A deploy as `wrangler dev` does it: another workerd, and callers wait meanwhile. Whether Cloudflare lets the old
+/// version and the new one run side by side for a moment can't be seen from here.
+async fn a_deploy_loses_nothing_and_pairs_nothing_again() {
+    nothing_is_lost_over("deploy", 4, Sandbox::deploy).await;
+}
+
+/// Twice in the middle of traffic workerd is replaced by another one.
+async fn nothing_is_lost_over(name: &str, size: usize, replace: impl Fn(&Sandbox) -> u64) {
     let sandbox = Sandbox::start().await;
-    let fleet = Fleet::working(&sandbox, 10).await;
+    let fleet = Fleet::working(&sandbox, size).await;
     let (talking, said) = (Cell::new(true), Cell::new(false));
     let talk = async {
         let mut beat = tokio::time::interval(Duration::from_millis(150));
@@ -178,8 +196,9 @@ async fn a_killed_worker_loses_nothing_and_pairs_nothing_again() {
         }
         said.set(true);
     };
-    let kill = async {
-        for round in 1..=2 {
+    let replaced = async {
+        let mut rounds = Vec::new();
+        for _ in 0..2 {
             let heard = fleet.members[0].sent.borrow().len();
             eventually("some texts to have come in", BACK, async || {
                 let now = fleet.members[0].sent.borrow().len();
@@ -187,20 +206,21 @@ async fn a_killed_worker_loses_nothing_and_pairs_nothing_again() {
             })
             .await;
             let before = fleet.logins().await;
-            let began = Instant::now();
-            let killed = sandbox.kill_workerd();
+            let (began, since) = (Instant::now(), now_ms());
+            let replaced = replace(&sandbox);
             let times = fleet.back_online(&before, began).await;
             eventually("another workerd", BACK, async || {
                 let now = sandbox.workerd();
-                if now == killed { Err(format!("still {now}")) } else { Ok(()) }
+                if now == replaced { Err(format!("still {now}")) } else { Ok(()) }
             })
             .await;
-            println!("    kill -9 number {round}: logged in again after {} s", shown(&times));
+            rounds.push((since, times));
         }
         talking.set(false);
+        rounds
     };
     let listen = fleet.members[0].listen(&said);
-    let ((), (), streamed) = futures::join!(talk, kill, listen);
+    let ((), rounds, streamed) = futures::join!(talk, replaced, listen);
     assert_eq!(
         streamed,
         *fleet.members[0].sent.borrow(),
@@ -209,7 +229,11 @@ async fn a_killed_worker_loses_nothing_and_pairs_nothing_again() {
     fleet.all_work().await;
     let texts = fleet.nothing_lost_or_repeated().await;
     fleet.no_second_socket(&sandbox).await;
-    println!("    {texts} texts while workers were killed: none lost, none repeated");
+    let ends: Vec<u64> = rounds.iter().skip(1).map(|(since, _)| *since).chain([u64::MAX]).collect();
+    for (round, ((since, times), end)) in (1..).zip(rounds.into_iter().zip(ends)) {
+        fleet.note(&format!("{name} number {round}"), since..end, times).await;
+    }
+    println!("    {texts} texts over {name}: none lost, none repeated");
 }
 
 async fn a_panic_takes_nobody_down_for_long_and_leaves_no_second_socket() {
@@ -218,7 +242,7 @@ async fn a_panic_takes_nobody_down_for_long_and_leaves_no_second_socket() {
     for round in 1..=3 {
         fleet.hear().await;
         let before = fleet.logins().await;
-        let began = Instant::now();
+        let (began, since) = (Instant::now(), now_ms());
         let victim = &fleet.members[round % fleet.members.len()];
         // What the caller gets is measured, not promised: a call into an object that dies may hang.
         let path = format!("/simulator/sessions/{}/panic", victim.session.id);
@@ -231,12 +255,10 @@ async fn a_panic_takes_nobody_down_for_long_and_leaves_no_second_socket() {
         // A message for each of them into the dead instance.
         let (times, (answer, took), ()) =
             futures::join!(fleet.back_online(&before, began), answered, fleet.hear());
-        println!(
-            "    panic number {round}: logged in again after {} s; its caller got {answer:?} after {took:.2} s",
-            shown(&times)
-        );
+        println!("    the caller of panic number {round} got {answer:?} after {took:.2} s");
         fleet.all_work().await;
         fleet.no_second_socket(&sandbox).await;
+        fleet.note(&format!("panic number {round}"), since..now_ms(), times).await;
     }
     fleet.nothing_lost_or_repeated().await;
 }
@@ -251,11 +273,11 @@ async fn a_message_is_stored_before_its_ack_leaves() {
         let armed = with_json(request, &json!({ "point": point })).send().await.unwrap();
         assert_eq!(armed.status(), 204);
         let before = fleet.logins().await;
-        let began = Instant::now();
+        let (began, since) = (Instant::now(), now_ms());
         let id = member.hear().await;
         let times = fleet.back_online(&before, began).await;
         member.session.event_of("message", &id).await;
-        println!("    died {point}: logged in again after {} s, the message is there", shown(&times));
+        fleet.note(&format!("death {point}"), since..now_ms(), times).await;
     }
     fleet.all_work().await;
     fleet.nothing_lost_or_repeated().await;
@@ -288,7 +310,7 @@ async fn a_whatsapp_that_cannot_be_reached_is_tried_with_growing_delay() {
     for (member, (name, fault, attempts, expected)) in fleet.members.iter().zip(cases) {
         let (row, jid) = (member.session.row().await, member.phone.device().await["jid"].clone());
         let fault = simulator.fault(&fault).await;
-        let began = Instant::now();
+        let (began, since) = (Instant::now(), now_ms());
         member.phone.fault(json!({"kind": "close"})).await;
         // The delays, as each failure announces them. The close itself is the first.
         let mut delays: Vec<u64> = Vec::new();
@@ -327,10 +349,16 @@ async fn a_whatsapp_that_cannot_be_reached_is_tried_with_growing_delay() {
         let back = member.session.wait_for_status("working", Patience::seconds(90)).await;
         assert!(back["epoch"].as_u64() >= row["epoch"].as_u64().map(|epoch| epoch + attempts as u64));
         assert_eq!((&member.phone.device().await["jid"], &back["waJid"]), (&jid, &row["waJid"]));
-        println!(
-            "    {name:<24} {reasons:?}, delays {delays:?} ms, working after {:.2} s",
-            began.elapsed().as_secs_f64()
-        );
+        println!("    {name:<24} {reasons:?}, delays {delays:?} ms");
+        let working = vec![began.elapsed().as_secs_f64()];
+        let said = member.session.said(&(since..now_ms())).await;
+        matrix::note(Fault {
+            name: format!("{name}, {attempts} times"),
+            said,
+            seen: None,
+            working,
+            by: BY_ITSELF,
+        });
     }
     fleet.all_work().await;
     fleet.nothing_lost_or_repeated().await;

@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Organization, Patience, Session, eventually, now_ms, tests};
+use crate::harness::{Organization, Patience, Phone, Session, eventually, now_ms, tests};
 
 tests![
     a_session_begins_stopped_with_defaults,
@@ -30,7 +30,13 @@ tests![
     a_logout_that_never_reached_whatsapp_keeps_the_pairing,
     stop_keeps_the_pairing_and_start_needs_no_code,
     unlinking_on_the_phone_logs_the_session_out,
+    the_history_outlives_an_unlinking_on_the_phone,
+    the_history_outlives_a_logout,
+    the_session_of_the_configured_number_is_the_admin_session,
 ];
+
+/// `ADMIN_NUMBER`: tooling/test-sections.ts. Nobody else has it.
+const ADMIN: &str = "12025550100";
 
 const SOON: Patience = Patience::seconds(30);
 
@@ -484,7 +490,7 @@ async fn stop_keeps_the_pairing_and_start_needs_no_code() {
 }
 
 /// Somebody else.
-async fn phone_of(session: &Session) -> crate::harness::Phone {
+async fn phone_of(session: &Session) -> Phone {
     session.organization.gateway.simulator().phone().await
 }
 
@@ -498,4 +504,68 @@ async fn unlinking_on_the_phone_logs_the_session_out() {
     session.text("4915112345678", "hi").await.expect_error(409, "conflict");
     session.post(":start").await.expect(200);
     session.pair(&phone).await;
+}
+
+async fn the_history_outlives_an_unlinking_on_the_phone() {
+    let (session, phone) = Session::working().await;
+    history_outlives(&session, &phone, async || phone.unlink(&phone.device().await).await).await;
+}
+
+async fn the_history_outlives_a_logout() {
+    let (session, phone) = Session::working().await;
+    history_outlives(&session, &phone, async || {
+        session.post(":logout").await.expect(200);
+    })
+    .await;
+}
+
+/// The log is as it was, and goes on where it was: while nobody is linked, and when the number is again.
+async fn history_outlives(session: &Session, phone: &Phone, unlink: impl AsyncFnOnce()) {
+    let other = phone.simulator.phone().await;
+    let mut heard = Vec::new();
+    for text in ["before", "and before that"] {
+        heard.push(other.text(&phone.number, text).await);
+    }
+    for id in &heard {
+        session.event_of("message", id).await;
+    }
+    let sent = session.sent(&other.number, "heard you").await;
+    other.received(&sent).await;
+    let before = session.log().await;
+    unlink().await;
+    session.wait_for_status("logged_out", SOON).await;
+    let kept = session.log().await;
+    assert_eq!(kept[..before.len()], before, "the log of a number that was unlinked");
+
+    session.post(":start").await.expect(200);
+    session.pair(phone).await;
+    heard.push(other.text(&phone.number, "and after").await);
+    session.event_of("message", &heard[2]).await;
+    // Also a gap in `seq` would be found by reading the log.
+    let log = session.log().await;
+    assert_eq!(log[..kept.len()], kept, "the log of a number that was paired again");
+    let told = log.iter().filter(|event| event["event"] == "message");
+    let mut told: Vec<&str> = told.map(|event| event["payload"]["waMessageId"].as_str().unwrap()).collect();
+    told.sort_unstable();
+    heard.sort_unstable();
+    assert_eq!(told, heard);
+    // Who followed the log before goes on from there.
+    let page = session.page(&format!("after={}&types=message", before.len())).await.expect(200);
+    assert_eq!(page["data"].as_array().unwrap().len(), 1, "{page}");
+}
+
+async fn the_session_of_the_configured_number_is_the_admin_session() {
+    let organization = Organization::new();
+    let phone = organization.gateway.simulator().phone_with(ADMIN.to_owned()).await;
+    let session = organization.session(&json!({"start": true})).await;
+    assert_eq!(session.row().await["isAdminSession"], false, "nobody is paired");
+    assert_eq!(session.pair(&phone).await["isAdminSession"], true);
+    let (other, _) = Session::working_in(&organization).await;
+    assert_eq!(other.row().await["isAdminSession"], false);
+    let list = organization.get("/api/v1/sessions").await.expect(200);
+    for row in list["data"].as_array().unwrap() {
+        assert_eq!(row["isAdminSession"], row["id"] == session.id.as_str(), "{row}");
+    }
+    session.post(":logout").await.expect(200);
+    assert_eq!(session.row().await["isAdminSession"], false, "the number is gone");
 }

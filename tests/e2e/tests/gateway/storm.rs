@@ -12,7 +12,10 @@ use futures::stream::iter;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::harness::{Organization, OwnSimulator, Patience, Phone, Sandbox, Session, eventually, tests};
+use crate::harness::matrix::{self, BY_ITSELF, Fault};
+use crate::harness::{
+    Organization, OwnSimulator, Patience, Phone, Sandbox, Session, eventually, now_ms, tests,
+};
 
 tests![everything_is_killed_once_and_every_session_is_back_with_every_text];
 
@@ -74,7 +77,7 @@ impl Storm {
         devices.map(entry).collect()
     }
 
-    /// Waits, without a request to the gateway, until everybody has logged in again; the times, sorted.
+    /// Waits, without a request to the gateway, until everybody has logged in again; how long each took.
     async fn back_online(&self, before: &HashMap<String, (u64, bool)>, began: Instant) -> Vec<f64> {
         let times: RefCell<HashMap<String, f64>> = RefCell::default();
         eventually("everybody to log in again", BACK, async || {
@@ -88,9 +91,7 @@ impl Storm {
             if back == self.members.len() { Ok(()) } else { Err(format!("{back} of {}", self.members.len())) }
         })
         .await;
-        let mut times: Vec<f64> = times.into_inner().into_values().collect();
-        times.sort_by(f64::total_cmp);
-        times
+        times.into_inner().into_values().collect()
     }
 
     /// The directory's list shows all of them working.
@@ -139,15 +140,23 @@ impl Storm {
     }
 }
 
-fn row(what: &str, times: &[f64]) {
-    let at = |share: usize| times[(times.len() * share / 100).min(times.len() - 1)];
-    println!(
-        "    {what:<44} {:>4} back; first {:5.1} s, half {:5.1} s, last {:5.1} s",
-        times.len(),
-        at(0),
-        at(50),
-        times[times.len() - 1]
-    );
+/// One of the faults: when it began, and how long it took each to log in again.
+struct Struck {
+    what: String,
+    at: u64,
+    working: Vec<f64>,
+}
+
+/// For the table, when all is over: a request in the middle of it could be what wakes a session.
+async fn note(storm: &Storm, faults: Vec<Struck>) {
+    let ends: Vec<u64> = faults.iter().skip(1).map(|fault| fault.at).chain([now_ms()]).collect();
+    for (Struck { what, at, working }, end) in faults.into_iter().zip(ends) {
+        let time = at..end;
+        let asked = iter(&storm.members).map(|member| member.session.said(&time));
+        let said = asked.buffer_unordered(AT_ONCE).collect::<Vec<_>>().await.into_iter().flatten().collect();
+        let name = format!("storm: {what}, {} sessions", working.len());
+        matrix::note(Fault { name, said, seen: None, working, by: BY_ITSELF });
+    }
 }
 
 async fn everything_is_killed_once_and_every_session_is_back_with_every_text() {
@@ -162,11 +171,14 @@ async fn everything_is_killed_once_and_every_session_is_back_with_every_text() {
     let talking = Cell::new(true);
     let talk = storm.talk(&talking);
     let faults = async {
+        let mut struck = Vec::new();
         let before = storm.devices().await;
-        let began = Instant::now();
+        let (began, at) = (Instant::now(), now_ms());
         sandbox.kill_workerd();
-        row("kill -9 of workerd", &storm.back_online(&before, began).await);
+        let working = storm.back_online(&before, began).await;
+        struck.push(Struck { what: "kill -9 of workerd".to_owned(), at, working });
 
+        let at = now_ms();
         simulator.kill();
         let down = Instant::now();
         tokio::time::sleep_until(down + outage).await;
@@ -174,7 +186,7 @@ async fn everything_is_killed_once_and_every_session_is_back_with_every_text() {
         // A WhatsApp that was away counts logins anew.
         let (before, began) = (HashMap::new(), Instant::now());
         let what = format!("WhatsApp gone for {} s (kill -9)", outage.as_secs());
-        row(&what, &storm.back_online(&before, began).await);
+        struck.push(Struck { what, at, working: storm.back_online(&before, began).await });
 
         // Nobody can write to the directory, while everybody has to connect again and has news for it.
         let before = storm.devices().await;
@@ -183,17 +195,20 @@ async fn everything_is_killed_once_and_every_session_is_back_with_every_text() {
             directory.execute_batch("BEGIN EXCLUSIVE").map_err(|error| error.to_string())
         })
         .await;
-        let began = Instant::now();
+        let (began, at) = (Instant::now(), now_ms());
         for member in &storm.members {
             member.phone.fault(serde_json::json!({"kind": "close"})).await;
         }
-        row("all sockets cut while the directory is locked", &storm.back_online(&before, began).await);
+        let working = storm.back_online(&before, began).await;
+        struck.push(Struck { what: "all sockets cut, the directory locked".to_owned(), at, working });
         directory.execute_batch("ROLLBACK").unwrap();
         storm.all_listed_as_working().await;
         talking.set(false);
+        struck
     };
-    futures::join!(talk, faults);
+    let ((), struck) = futures::join!(talk, faults);
     let texts = storm.nothing_lost_or_repeated().await;
     storm.all_listed_as_working().await;
+    note(&storm, struck).await;
     println!("    {size} working, 0 paired again, {texts} texts: 0 lost, 0 repeated");
 }

@@ -44,15 +44,15 @@ pub async fn admit(
     };
     reader.until_unstalled(&world.faults, Stage::Login, Some(&claimed)).await?;
     let refusal = world.faults.take(Some(&claimed), |kind| match kind {
-        Kind::Failure { reason } => Some(*reason),
+        Kind::Failure { reason, code, expire } => Some(stanza::refusal(*reason, *code, *expire)),
         _ => None,
     });
-    let refusal = refusal.or(world.web_page.refusal(payload));
+    let refusal = refusal.or_else(|| world.web_page.refusal(payload).map(stanza::failure));
     let known = find(world, &claimed, client_static);
     let (account, device) = match (refusal, known) {
         (None, Some(known)) => known,
         (refusal, _) => {
-            let failure = stanza::failure(refusal.unwrap_or(LOGGED_OUT));
+            let failure = refusal.unwrap_or_else(|| stanza::failure(LOGGED_OUT));
             let _ = outgoing.send(Outgoing::Node(Box::new(failure)));
             let _ = outgoing.send(Outgoing::Close(Some(1000)));
             return Ok(None);

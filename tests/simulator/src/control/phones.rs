@@ -6,10 +6,13 @@ use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD as BASE64;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use wacore_binary::Jid;
+use waproto::whatsapp::Message;
 
 use super::{Error, Poll, Shared, parse};
 use crate::account::Account;
@@ -81,7 +84,25 @@ pub async fn list(State(world): Shared) -> Json<Value> {
 #[derive(Deserialize)]
 pub struct NewMessage {
     to: String,
-    text: String,
+    #[serde(default)]
+    text: Option<String>,
+    /// Any other kind of message: the protobuf, in base64.
+    #[serde(default)]
+    message: Option<String>,
+}
+
+impl NewMessage {
+    fn content(&self) -> Result<Message, Error> {
+        match (&self.text, &self.message) {
+            (Some(text), None) => Ok(Message { conversation: Some(text.clone()), ..Message::default() }),
+            (None, Some(message)) => BASE64
+                .decode(message)
+                .ok()
+                .and_then(|bytes| waproto::codec::message_decode(&bytes).ok())
+                .ok_or_else(|| Error::invalid("message must be a protobuf of WhatsApp's, in base64")),
+            _ => Err(Error::invalid("either text or message")),
+        }
+    }
 }
 
 pub async fn send(
@@ -90,9 +111,9 @@ pub async fn send(
     body: Bytes,
 ) -> Result<(StatusCode, Json<Value>), Error> {
     let account = find(&world, &number)?;
-    let NewMessage { to, text } = parse(&body)?;
-    let to = person(&world, &to)?;
-    let id = sending::send_text(&world, &account, &to, &text)
+    let wanted: NewMessage = parse(&body)?;
+    let to = person(&world, &wanted.to)?;
+    let id = sending::send(&world, &account, &to, wanted.content()?)
         .await
         .map_err(|error| Error::new(StatusCode::CONFLICT, "not_sent", &format!("{error:#}")))?;
     Ok((StatusCode::CREATED, Json(json!({ "messageId": id }))))

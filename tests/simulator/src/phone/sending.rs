@@ -13,13 +13,8 @@ use crate::account::Account;
 use crate::world::World;
 use crate::{clock, prekeys, receipts, rng, routing, stanza};
 
-/// Sends a text to a person, under the namespace of `to`; the message id.
-pub async fn send_text(world: &Arc<World>, account: &Arc<Account>, to: &Jid, text: &str) -> Result<String> {
-    let message = Message { conversation: Some(text.to_owned()), ..Default::default() };
-    send(world, account, to, message).await
-}
-
-async fn send(world: &Arc<World>, account: &Arc<Account>, to: &Jid, message: Message) -> Result<String> {
+/// Sends a message to a person, under the namespace of `to`; the message id.
+pub async fn send(world: &Arc<World>, account: &Arc<Account>, to: &Jid, message: Message) -> Result<String> {
     let recipient = world.resolve(to).context("not on WhatsApp")?;
     let mut phone = account.phone.lock().await;
     let id = rng::message_id(&mut phone.rng);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use wacore::types::events::Event;
+use wacore::types::events::{Event, TempBanReason};
 
 use crate::support::{Companion, Simulated, simulator, until};
 
@@ -141,6 +141,26 @@ async fn a_failure_strikes_at_the_next_login_and_only_then() {
     simulated.fault(json!({ "kind": "failure", "reason": 401 })).await;
     let companion = companion.start().await;
     companion.logged_out().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ban_for_a_time_says_what_for_and_how_long() {
+    let (simulated, companion, jid) = talking().await;
+    let companion = companion.stop().await;
+    let fault = json!({ "kind": "failure", "reason": 402, "code": 101, "expire": 3600, "target": jid });
+    simulated.fault(fault).await;
+    let companion = companion.start().await;
+    let told = companion.event("ban", |event| match event {
+        Event::TemporaryBan(ban) => Some((ban.code.clone(), ban.expire.num_seconds())),
+        _ => None,
+    });
+    assert_eq!(told.await, (TempBanReason::SentToTooManyPeople, 3600));
+    // Only half of it is no ban to a client, and a refusal all the same.
+    let companion = companion.stop().await;
+    simulated.fault(json!({ "kind": "failure", "reason": 402, "expire": 3600 })).await;
+    let companion = companion.start().await;
+    companion.event("refusal", |event| matches!(event, Event::ConnectFailure(_)).then_some(())).await;
+    companion.stop().await.start().await.connected().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

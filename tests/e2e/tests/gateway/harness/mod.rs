@@ -2,27 +2,34 @@
 
 mod answer;
 mod gateway;
+mod lines;
+pub mod matrix;
 mod organization;
 mod own_simulator;
 mod raw;
+mod receiver;
 mod sandbox;
 mod schemas;
 mod session;
 mod simulator;
+mod socket;
 mod sse;
 mod waiting;
 
 use futures::future::LocalBoxFuture;
 
 pub use answer::Answer;
-pub use gateway::{Gateway, any_address, send};
+pub use gateway::{Gateway, any_address, number, send};
+pub use lines::Lines;
 pub use organization::{KeyState, Organization, with_json};
 pub use own_simulator::OwnSimulator;
 pub use raw::{nonsense, raw};
+pub use receiver::{Delivery, Receiver, Reply};
 pub use sandbox::Sandbox;
 pub use schemas::Schemas;
 pub use session::Session;
 pub use simulator::{Phone, Simulator};
+pub use socket::{Said, Socket};
 pub use sse::{Frame, Sse};
 pub use waiting::{Patience, eventually, now_ms};
 

@@ -19,7 +19,7 @@ pub const ALL: [&str; 4] = ["manage", "send", "read", "events"];
 /// How long a write waits for workerd's own.
 const BUSY: Duration = Duration::from_secs(5);
 /// More than there are tests.
-const ORGANIZATIONS: usize = 200;
+const ORGANIZATIONS: usize = 300;
 
 /// What a key is besides its permissions.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -72,6 +72,11 @@ impl Organization {
     /// A call whose gateway may be down.
     pub async fn try_get(&self, path: &str) -> Result<Answer, String> {
         try_send(self.request(Method::GET, path)).await
+    }
+
+    /// The same with a body.
+    pub async fn try_post_json(&self, path: &str, body: &Value) -> Result<Answer, String> {
+        try_send(with_json(self.request(Method::POST, path), body)).await
     }
 
     pub async fn get(&self, path: &str) -> Answer {

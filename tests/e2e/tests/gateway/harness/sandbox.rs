@@ -1,5 +1,6 @@
 //! A sandbox of a test's own, for tests that break servers. Two cores: one at a time.
 
+use std::io::Write as _;
 use std::ops::Deref;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -72,6 +73,16 @@ impl Sandbox {
         let note = std::fs::read_to_string(self.state.join("running.json")).unwrap();
         let note: Value = serde_json::from_str(&note).unwrap();
         note["pids"]["gateway"].as_u64().unwrap()
+    }
+
+    /// Another version of the Worker: wrangler watches the script it serves and puts another workerd in the place of
+    /// the one that ran the old. The pid of that.
+    pub fn deploy(&self) -> u64 {
+        let pid = self.workerd();
+        let script = self.state.join("served/index.js");
+        let mut script = std::fs::OpenOptions::new().append(true).open(script).unwrap();
+        writeln!(script, "// deployed over {pid}").unwrap();
+        pid
     }
 
     /// `kill -9` of the workerd that runs the Worker; its pid.

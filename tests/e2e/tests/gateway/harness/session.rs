@@ -1,5 +1,7 @@
 //! A session as its owner handles it.
 
+use std::collections::BTreeSet;
+use std::ops::Range;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -185,6 +187,20 @@ impl Session {
     /// Waits for the event of a message.
     pub async fn event_of(&self, event: &str, message: &str) -> Value {
         self.event(0, event, |event| event["payload"]["waMessageId"] == message).await
+    }
+
+    /// What it said of itself in that time (epoch milliseconds) while it did not work.
+    pub async fn said(&self, time: &Range<u64>) -> BTreeSet<String> {
+        let timeline = self.get("/timeline?limit=200").await.expect(200);
+        let stretches = timeline["data"].as_array().unwrap().iter();
+        stretches
+            .filter(|stretch| time.contains(&stretch["at"].as_u64().unwrap()))
+            .filter(|stretch| stretch["status"] != "working")
+            .map(|stretch| match (&stretch["status"], &stretch["code"]) {
+                (Value::String(status), Value::String(code)) => format!("{status} ({code})"),
+                (status, _) => status.as_str().unwrap().to_owned(),
+            })
+            .collect()
     }
 
     /// Opens the log as a stream.

@@ -35,7 +35,11 @@ impl Simulator {
 
     /// A person nobody else knows, with a phone.
     pub async fn phone(&self) -> Phone {
-        let number = format!("49{}", rand::rng().random_range(1_000_000_000_u64..10_000_000_000));
+        self.phone_with(format!("49{}", rand::rng().random_range(1_000_000_000_u64..10_000_000_000))).await
+    }
+
+    /// A person with this number.
+    pub async fn phone_with(&self, number: String) -> Phone {
         let push_name = format!("Person {number}");
         let body = json!({ "phoneNumber": number, "pushName": push_name });
         let shown = self.call(Method::POST, "/phones", Some(&body)).await.expect(201);

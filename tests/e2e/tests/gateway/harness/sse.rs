@@ -77,7 +77,8 @@ impl Sse {
         }
     }
 
-    async fn read(&mut self) -> Option<Frame> {
+    /// The next frame, however long it takes.
+    pub async fn read(&mut self) -> Option<Frame> {
         loop {
             while let Some(end) = self.buffer.find("\n\n") {
                 let block: String = self.buffer.drain(..end + 2).collect();
