@@ -50,7 +50,8 @@ mod tests {
     #[test]
     fn a_ticket_is_known_by_its_shape() {
         assert!(looks_like_one(&mint([7; 32])));
-        for other in ["", "wat_", "wat_AAAA", "wa_0123", "wat_!", &mint([7; 32])[1..]] {
+        let beheaded = mint([7; 32]).split_off(1);
+        for other in ["", "wat_", "wat_AAAA", "wa_0123", "wat_!", &beheaded] {
             assert!(!looks_like_one(other), "{other}");
         }
     }

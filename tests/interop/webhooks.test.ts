@@ -102,7 +102,7 @@ test("a secret of the caller's own signs, whatever its form", async (t) => {
   const { url, deliveries } = await receiver(t);
   const forms = [
     `whsec_${Buffer.from("0123456789abcdef0123456789abcdef").toString("base64")}`,
-    "correct horse battery staple",
+    "correct-horse-battery-staple",
   ];
   for (const secret of forms) {
     const made = await webhook(t, url, secret);

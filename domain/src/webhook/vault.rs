@@ -121,7 +121,8 @@ mod tests {
             assert_eq!(vault.open(&damaged, "webhook"), None, "{place}");
         }
         for length in 0..sealed.len() {
-            assert_eq!(vault.open(&sealed[..length], "webhook"), None, "{length}");
+            let cut: String = sealed.chars().take(length).collect();
+            assert_eq!(vault.open(&cut, "webhook"), None, "{length}");
         }
         for other in ["", "1", "1.", "1..", "2.a.b", "plain"] {
             assert_eq!(vault.open(other, "webhook"), None, "{other}");

@@ -15,6 +15,7 @@ pub mod keystore;
 pub mod library;
 pub mod messages;
 pub mod names;
+pub mod outbox;
 pub mod schema;
 pub mod telling;
 

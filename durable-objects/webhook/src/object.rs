@@ -104,7 +104,9 @@ async fn answer(postman: &Rc<Postman>, call: Call) -> core::result::Result<Respo
     match call {
         Call::Wake { position } => {
             postman.news.set(postman.news.get().max(position));
-            // The timer it sets is what is noted durably.
+            // The ledger says it again unless this is written down.
+            let noted = postman.queue.timers().set(timer::PULL, clock::now() + AGAIN_MS);
+            noted.map_err(|error| failed("news can't be noted", &error))?;
             pulling::start(postman);
             reply(&())
         }

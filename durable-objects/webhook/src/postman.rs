@@ -38,8 +38,9 @@ pub mod timer {
 const AT_ONCE: u32 = 4;
 /// How long the directory's word holds.
 const FRESH_MS: u64 = 30_000;
-/// How often old deliveries are forgotten.
+/// How often old deliveries are forgotten: every day, and after so many outcomes.
 const TIDY_MS: u64 = 86_400_000;
+const TIDY_AFTER: u32 = 1_000;
 /// What is due is tried again this much later, should the work die.
 pub const AGAIN_MS: u64 = LEASE_MS;
 
@@ -57,11 +58,16 @@ pub struct Postman {
     /// When the directory was last asked, whether it answered or not.
     asked_at: Cell<u64>,
     is_asking: Cell<bool>,
+    /// How often it was asked, and which of these questions was the last to be answered.
+    questions: Cell<u64>,
+    answered: Cell<u64>,
     pub is_pulling: Cell<bool>,
     /// Up to where the ledger says there is something.
     pub news: Cell<u64>,
     pub is_disabling: Cell<bool>,
     on_their_way: Cell<u32>,
+    /// Outcomes since old deliveries were last forgotten.
+    outcomes: Cell<u32>,
     is_erased: Cell<bool>,
 }
 
@@ -83,10 +89,13 @@ impl Postman {
             queue,
             asked_at: Cell::new(0),
             is_asking: Cell::new(false),
+            questions: Cell::new(0),
+            answered: Cell::new(0),
             is_pulling: Cell::new(false),
             news: Cell::new(0),
             is_disabling: Cell::new(false),
             on_their_way: Cell::new(0),
+            outcomes: Cell::new(0),
             state,
             env,
         })
@@ -101,12 +110,15 @@ impl Postman {
             return Err(ApiError::not_found());
         }
         let mut record = self.record.borrow_mut();
-        let known = record.get_or_insert_with(|| Record::new(&request.organization, &request.webhook));
-        if known.organization == request.organization && known.webhook == request.webhook {
-            Ok(())
-        } else {
-            Err(ApiError::not_found())
+        if record.is_none() {
+            // What is noted for it must be found again after a restart.
+            let new = Record::new(&request.organization, &request.webhook);
+            self.queue.save(&new).map_err(|error| failed("record", &error))?;
+            *record = Some(new);
         }
+        let is_its =
+            |known: &Record| known.organization == request.organization && known.webhook == request.webhook;
+        if record.as_ref().is_some_and(is_its) { Ok(()) } else { Err(ApiError::not_found()) }
     }
 
     /// What is remembered; nothing before the first call and after the last.
@@ -131,7 +143,7 @@ impl Postman {
 
     /// Whether events are sent.
     pub fn is_active(&self) -> bool {
-        self.record().is_some_and(|record| record.is_active())
+        !self.is_erased.get() && self.record.borrow().as_ref().is_some_and(Record::is_active)
     }
 
     /// Asks the directory for the webhook, whatever is known.
@@ -140,12 +152,19 @@ impl Postman {
     /// When it can't be asked.
     pub async fn configure(self: &Rc<Self>) -> Result<(), String> {
         let Some(record) = self.record() else { return Ok(()) };
+        let question = self.questions.get() + 1;
+        self.questions.set(question);
         let read = directory::read(&self.env, &record.organization, &record.webhook).await;
         self.asked_at.set(clock::now());
         let Some(config) = read? else {
             // It is deleted; whoever deletes it may not have got so far as to say so.
             return self.erase().await.map_err(|error| error.error.message);
         };
+        // The answer to a later question may have come first, and says more.
+        if question < self.answered.get() {
+            return Ok(());
+        }
+        self.answered.set(question);
         self.take_in(config).map_err(|error| error.to_string())
     }
 
@@ -274,7 +293,10 @@ impl Postman {
         if let Some(reason) = reason.flatten() {
             disabling::begin(self, reason, config.rev, now)?;
         }
-        if self.queue.timers().timer(timer::TIDY)?.is_none() {
+        self.outcomes.set(self.outcomes.get() + 1);
+        if self.outcomes.get() >= TIDY_AFTER {
+            self.tidy();
+        } else if self.queue.timers().timer(timer::TIDY)?.is_none() {
             self.queue.timers().set(timer::TIDY, now + TIDY_MS)?;
         }
         Ok(())
@@ -314,6 +336,7 @@ impl Postman {
     }
 
     fn tidy(&self) {
+        self.outcomes.set(0);
         let now = clock::now();
         let tidied = self.queue.tidy(now).and_then(|is_left| {
             if is_left {

@@ -259,10 +259,17 @@ impl<S: Sql> Queue<S> {
         if written.is_empty() {
             return Ok(false);
         }
-        // A lane that turns out to be empty goes when it is due.
-        let due = if let Verdict::Again { at } = outcome.verdict { at } else { now };
-        let lane = (&attempt.lane).into();
-        self.0.query("UPDATE lane SET due = ?2, is_leased = 0 WHERE lane = ?1", &[lane, whole(due)])?;
+        let lane: Value = (&attempt.lane).into();
+        let waiting = self.0.query(
+            "SELECT 1 FROM delivery WHERE lane = ?1 AND status = 'pending' LIMIT 1",
+            std::slice::from_ref(&lane),
+        )?;
+        if waiting.is_empty() {
+            self.0.query("DELETE FROM lane WHERE lane = ?1", &[lane])?;
+        } else {
+            let due = if let Verdict::Again { at } = outcome.verdict { at } else { now };
+            self.0.query("UPDATE lane SET due = ?2, is_leased = 0 WHERE lane = ?1", &[lane, whole(due)])?;
+        }
         Ok(true)
     }
 
@@ -301,12 +308,12 @@ impl<S: Sql> Queue<S> {
         limit: u32,
         before: Option<u64>,
     ) -> Result<Deliveries, SqlError> {
-        let mut bindings = vec![whole(before.unwrap_or(u64::MAX)), whole(u64::from(limit) + 1)];
+        let bindings = [whole(before.unwrap_or(u64::MAX)), whole(u64::from(limit) + 1)];
         let filter = match status {
-            Some(status) => {
-                bindings.push(status.name().into());
-                "AND status = ?3"
-            }
+            // As the index has it.
+            Some(DeliveryStatus::Pending) => "AND status = 'pending'",
+            Some(DeliveryStatus::Delivered) => "AND status = 'delivered' AND status <> 'pending'",
+            Some(DeliveryStatus::Dead) => "AND status = 'dead' AND status <> 'pending'",
             None => "",
         };
         let statement =
@@ -424,13 +431,13 @@ impl<S: Sql> Queue<S> {
             (DeliveryStatus::Dead, DEAD_KEPT_MS, DEAD_KEPT),
         ] {
             self.0.query(
-                "DELETE FROM delivery WHERE status = ?1 AND (settled < ?2 OR place <= \
-                 (SELECT place FROM delivery WHERE status = ?1 ORDER BY place DESC LIMIT 1 OFFSET ?3))",
+                "DELETE FROM delivery WHERE status = ?1 AND status <> 'pending' AND (settled < ?2 OR place <= \
+                 (SELECT place FROM delivery WHERE status = ?1 AND status <> 'pending' \
+                  ORDER BY place DESC LIMIT 1 OFFSET ?3))",
                 &[status.name().into(), whole(now.saturating_sub(age)), whole(most)],
             )?;
         }
-        let left =
-            self.0.query("SELECT 1 FROM delivery WHERE status IN ('delivered', 'dead') LIMIT 1", &[])?;
+        let left = self.0.query("SELECT 1 FROM delivery WHERE status <> 'pending' LIMIT 1", &[])?;
         Ok(!left.is_empty())
     }
 }

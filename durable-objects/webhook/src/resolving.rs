@@ -18,7 +18,6 @@ const BELIEVED_MS: u64 = 60_000;
 const MAX_ANSWER_BYTES: usize = 64 * 1_024;
 
 /// Asks, and remembers the answer for a while.
-#[derive(Default)]
 pub struct Resolver {
     url: String,
     known: RefCell<Option<Known>>,

@@ -16,7 +16,7 @@ use crate::request::Json;
 use crate::routes::sessions::json;
 
 /// Changes a webhook; what is absent stays. It holds for every attempt from then on, also of what waits already. One that
-/// is switched on again goes on where it stopped.
+/// is switched on again goes on with what waits, and with what the organization's log has of the meantime.
 #[utoipa::path(patch, path = "/api/v1/webhooks/{id}", operation_id = "updateWebhook", tag = "Webhooks",
     params(("id" = String, Path, description = "The webhook's id.")),
     request_body = WebhookBody,

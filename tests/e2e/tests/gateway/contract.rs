@@ -23,8 +23,13 @@ fn documented(document: &Value) -> BTreeMap<String, (String, String, Vec<u16>, V
         for (method, operation) in methods.as_object().unwrap() {
             let id = operation["operationId"].as_str().unwrap_or_else(|| panic!("{method} {path}: no id"));
             let answers = operation["responses"].as_object().unwrap().keys();
-            let success = answers.filter_map(|status| status.parse().ok()).filter(|status| *status < 300);
-            let entry = (method.to_uppercase(), path.clone(), success.collect(), operation.clone());
+            let mut success: Vec<u16> =
+                answers.filter_map(|status| status.parse().ok()).filter(|status| *status < 300).collect();
+            // Logs answer an upgrade too; what counts is what else they answer.
+            if success.len() > 1 {
+                success.retain(|status| *status != 101);
+            }
+            let entry = (method.to_uppercase(), path.clone(), success, operation.clone());
             assert!(found.insert(id.to_owned(), entry).is_none(), "{id} twice");
         }
     }
@@ -55,7 +60,7 @@ async fn the_document_is_openapi_and_complete_in_itself() {
         let ways = operation["security"].as_array().unwrap_or_else(|| panic!("{id}: no security"));
         let expected = match capability {
             "public" => 0,
-            "super_admin" | "metrics_token" => 1,
+            "super_admin" | "metrics_token" | "ticket" => 1,
             _ => 3,
         };
         assert_eq!(ways.len(), expected, "{id}");
@@ -143,10 +148,16 @@ async fn live_answers_fit_the_contracts_schemas() {
             "auth.code" => "AuthCodePayload",
             "message" | "message.from_me" => "MessagePayload",
             "message.status" => "MessageStatusPayload",
+            "contact.update" => "ContactUpdatePayload",
             other => panic!("an event of type {other}"),
         };
         check(schema, &event["payload"]);
     }
+    let body = json!({"url": "https://example.com/hook", "events": ["message"], "active": false});
+    let webhook = organization.post_json("/api/v1/webhooks", &body).await.expect(201);
+    let path = format!("/api/v1/webhooks/{}", webhook["id"].as_str().unwrap());
+    check("Webhook", &organization.get(&path).await.expect(200));
+    check("ListWebhook", &organization.get("/api/v1/webhooks").await.expect(200));
     check("WASession", &session.post(":stop").await.expect(200));
     for answer in [
         organization.get("/api/v1/sessions/x").await,

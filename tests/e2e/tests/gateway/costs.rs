@@ -1,13 +1,12 @@
 //! What an event costs on its way, counted by the objects themselves and held against docs/costs.md; and how long it
 //! takes, printed only.
 
+use std::cell::RefCell;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use crate::harness::{
-    Organization, Patience, Phone, Receiver, Sandbox, Session, Sse, eventually, now_ms, tests,
-};
+use crate::harness::{Organization, Patience, Phone, Receiver, Sandbox, Session, Sse, now_ms, tests};
 
 tests![an_event_costs_what_the_documentation_says];
 
@@ -34,14 +33,13 @@ fn documented(path: &str) -> [f64; 4] {
     [1, 2, 3, 4].map(|column| cells[column].parse().unwrap_or_else(|_| panic!("{row}")))
 }
 
-/// Texts one after the other, until all are where they should be; what one cost.
-async fn cost(session: &Session, friend: &Phone, me: &Phone, arrived: impl AsyncFn(&[String])) -> [f64; 4] {
+/// Texts, each where it should be before the next is sent, so that nothing is batched; what one cost.
+async fn cost(session: &Session, friend: &Phone, me: &Phone, arrived: impl AsyncFn(&str)) -> [f64; 4] {
     let before = counted(&session.organization).await;
-    let mut ids = Vec::new();
     for number in 0..TEXTS {
-        ids.push(friend.text(&me.number, &format!("number {number}")).await);
+        let id = friend.text(&me.number, &format!("number {number}")).await;
+        arrived(&id).await;
     }
-    arrived(&ids).await;
     let after = counted(&session.organization).await;
     #[allow(clippy::cast_precision_loss, reason = "a hundred")]
     std::array::from_fn(|at| ((after[at] - before[at]) / TEXTS as f64 * 10.0).round() / 10.0)
@@ -74,36 +72,27 @@ async fn an_event_costs_what_the_documentation_says() {
     session.event_of("message", &first).await;
     let mut wrong = Vec::new();
 
-    let in_log = async |ids: &[String]| drop(session.event_of("message", ids.last().unwrap()).await);
+    let in_log = async |id: &str| drop(session.event_of("message", id).await);
     let measured = cost(&session, &friend, &me, in_log).await;
     check("a text in, nobody listens", measured, &mut wrong);
 
-    let page = organization.get("/api/v1/events?limit=1").await.expect(200);
-    let position = page["nextCursor"].as_str().unwrap().to_owned();
-    let in_ledger = async |ids: &[String]| {
-        eventually("the last in the ledger", SOON, async || {
-            let path = format!("/api/v1/events?after={position}&types=message&limit=200");
-            let page = organization.get(&path).await.expect(200);
-            let last = page["data"].as_array().unwrap().last().cloned().unwrap_or_default();
-            let id = &last["payload"]["waMessageId"];
-            if id == ids.last().unwrap().as_str() { Ok(()) } else { Err(id.to_string()) }
-        })
-        .await;
+    let mut stream = Sse::open(&organization, "/api/v1/events?types=message", None).await;
+    assert_eq!(stream.frame().await.event, "connected");
+    let stream = RefCell::new(stream);
+    #[allow(clippy::await_holding_refcell_ref, reason = "one reader, one at a time")]
+    let in_stream = async |id: &str| {
+        let mut stream = stream.borrow_mut();
+        stream.until(|frame| frame.data["payload"]["waMessageId"] == id).await;
     };
-    let measured = cost(&session, &friend, &me, in_ledger).await;
-    check("… and somebody reads the organization's log", measured, &mut wrong);
+    let measured = cost(&session, &friend, &me, in_stream).await;
+    check("… and an SSE stream of the organization's log", measured, &mut wrong);
+    drop(stream);
 
     let receiver = Receiver::good().await;
     let body = json!({ "url": receiver.url("/"), "events": ["message"] });
     organization.post_json("/api/v1/webhooks", &body).await.expect(201);
-    let delivered = async |ids: &[String]| {
-        eventually("the last at the receiver", SOON, async || {
-            let taken = receiver.taken();
-            let last = ids.last().unwrap();
-            let is_there = taken.iter().any(|one| one.json()["payload"]["waMessageId"] == last.as_str());
-            if is_there { Ok(()) } else { Err(taken.len().to_string()) }
-        })
-        .await;
+    let delivered = async |id: &str| {
+        receiver.wait(id, SOON, |one| one.json()["payload"]["waMessageId"] == id).await;
     };
     let measured = cost(&session, &friend, &me, delivered).await;
     check("… and one webhook", measured, &mut wrong);

@@ -2,13 +2,22 @@
 
 use std::time::Duration;
 
+use futures::future::join_all;
 use tokio::time::Instant;
 
-use crate::harness::{Patience, Session, eventually, tests};
+use crate::harness::{Organization, Patience, Session, eventually, tests};
 
-tests![a_session_stays_connected_through_five_minutes_without_a_request];
+tests![
+    a_session_stays_connected_through_five_minutes_without_a_request,
+    a_session_that_hears_something_now_and_then_is_not_taken_for_a_silent_one,
+];
 
 const SILENCE: Duration = Duration::from_mins(5);
+/// Longer than a connection in good order is ever silent: the client looks every 15 to 30 s and lets a look pass when
+/// it heard something in the 15 s before.
+const NOW_AND_THEN: Duration = Duration::from_secs(48);
+/// So many, and so often, that some silence is nearly as long as it can be.
+const LISTENERS: usize = 12;
 
 async fn a_session_stays_connected_through_five_minutes_without_a_request() {
     let (session, phone) = Session::working().await;
@@ -38,4 +47,27 @@ async fn a_session_stays_connected_through_five_minutes_without_a_request() {
     assert_eq!((&event["epoch"], &session.row().await["epoch"]), (&epoch, &epoch));
     assert_eq!(phone.device().await["logins"], before["logins"]);
     println!("    {:?} of silence, then a text was taken in within {took:?}", began.elapsed());
+}
+
+async fn a_session_that_hears_something_now_and_then_is_not_taken_for_a_silent_one() {
+    let organization = Organization::new();
+    let friend = organization.gateway.simulator().phone().await;
+    let listeners = join_all((0..LISTENERS).map(|_| Session::working_in(&organization))).await;
+    let devices = async || join_all(listeners.iter().map(|(_, phone)| phone.device())).await;
+    let before = devices().await;
+    let began = Instant::now();
+    while began.elapsed() < SILENCE {
+        for (_, phone) in &listeners {
+            friend.text(&phone.number, "still there?").await;
+        }
+        let said = Instant::now();
+        eventually("the silence after it", Patience(NOW_AND_THEN + Duration::from_secs(30)), async || {
+            for (now, before) in devices().await.iter().zip(&before) {
+                assert_eq!(now["logins"], before["logins"], "{} connected again", now["jid"]);
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            if said.elapsed() >= NOW_AND_THEN { Ok(()) } else { Err(format!("{:?}", said.elapsed())) }
+        })
+        .await;
+    }
 }

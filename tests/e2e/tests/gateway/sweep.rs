@@ -132,7 +132,7 @@ async fn the_cron_looks_after_everybody() {
 
     // A wish that was lost on its way to an object that has shown itself since: it lives, and has not heard.
     let statement = "UPDATE session SET desired = 'stopped', desired_at = ?2, heard_at = ?2 - 1, \
-                     observed_at = ?2 + 1 WHERE id = ?1";
+                     observed_at = ?2 + 1, swept_at = 0 WHERE id = ?1";
     write(&sandbox, statement, params![lost.id, asked_at]);
     run_cron(&sandbox).await;
     lost.wait_for_status("stopped", SOON).await;
