@@ -89,7 +89,9 @@ pub fn check(env: &Env) -> Result<(), String> {
         configuration::failing_days(text("WEBHOOK_FAILING_DAYS").as_deref()).1,
         configuration::resolver(text("DNS_OVER_HTTPS_URL").as_deref()).1,
     ];
-    said.into_iter().flatten().next().map_or(Ok(()), Err)
+    let counts = ["SESSION_LOG_EVENTS", "SESSION_LOG_DAYS", "LEDGER_EVENTS", "LEDGER_DAYS"];
+    let counts = counts.map(|name| configuration::count(name, text(name).as_deref()));
+    said.into_iter().chain(counts).flatten().next().map_or(Ok(()), Err)
 }
 
 fn read_key_set_times(env: &Env) -> Read<KeySetTimes> {

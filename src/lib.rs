@@ -17,6 +17,7 @@ mod browser;
 mod configuration;
 mod directory;
 mod error;
+mod idempotency;
 mod ledger_object;
 mod qr_picture;
 mod request;

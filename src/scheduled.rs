@@ -1,6 +1,6 @@
 //! The cron (docs/decisions/sweep.md): the second net under the sessions' own alarms. Every few minutes it asks after
-//! the version of WhatsApp, wakes sessions nobody has heard of, finishes what was left half-done, and prunes the audit
-//! log. Each of them goes on whatever becomes of the others.
+//! the version of WhatsApp, wakes sessions nobody has heard of, finishes what was left half-done, and prunes what is kept
+//! for a time. Each of them goes on whatever becomes of the others.
 
 use std::time::Duration;
 
@@ -34,6 +34,8 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// How long the audit log is kept, a month more than the directory insists on; and the most entries a run removes.
 const AUDIT_KEPT_MS: u64 = 400 * 24 * 60 * 60 * 1_000;
 const AUDIT_MOST: u32 = 5_000;
+/// The most idempotency keys a run removes. One whose time is over is as good as gone before.
+const KEYS_MOST: u32 = 20_000;
 
 #[event(scheduled)]
 async fn scheduled(event: ScheduledEvent, env: Env, _: ScheduleContext) {
@@ -51,6 +53,9 @@ async fn scheduled(event: ScheduledEvent, env: Env, _: ScheduleContext) {
     }
     if let Err(refusal) = operations.prune_tickets(now()).await {
         worker::console_error!("the realtime tickets were not pruned: {}", refusal.0.error.message);
+    }
+    if let Err(refusal) = operations.prune_idempotency_keys(now(), KEYS_MOST).await {
+        worker::console_error!("the idempotency keys were not pruned: {}", refusal.0.error.message);
     }
     match operations.prune_audit_log(now().saturating_sub(AUDIT_KEPT_MS), AUDIT_MOST).await {
         Ok(0) => {}

@@ -47,7 +47,8 @@ impl<'a> SessionObject<'a> {
     /// # Errors
     /// As [`SessionObject::call`].
     pub async fn stream(&self, call: Call) -> Result<http::Response<Body>, Refusal> {
-        Ok(self.reach(call, PATIENCE).await?.into())
+        let patience = PATIENCE + waiting(&call);
+        Ok(self.reach(call, patience).await?.into())
     }
 
     /// Opens a WebSocket to it.
@@ -131,7 +132,7 @@ fn waiting(call: &Call) -> Duration {
     match call {
         Call::Events { wait, .. } => Duration::from_secs(u64::from(*wait)),
         Call::Send(_) | Call::AnswerPasskey(_) | Call::Logout | Call::Delete => Duration::from_secs(25),
-        Call::PairingCode { .. } => Duration::from_secs(45),
+        Call::PairingCode { .. } | Call::Media { .. } => Duration::from_secs(45),
         _ => Duration::ZERO,
     }
 }

@@ -10,12 +10,13 @@ use rusqlite::Connection;
 /// What looks across organizations on purpose: only the platform's people and its machinery can have these.
 const ACROSS: [&str; 3] = ["census.rs", "operations.rs", "platform.rs"];
 /// Tables with things of tenants, and the column that says whose.
-const TENANTS: [(&str, &str); 5] = [
+const TENANTS: [(&str, &str); 6] = [
     ("session", "organization_id"),
     ("apikey", "reference_id"),
     ("audit_log", "organization_id"),
     ("webhook", "organization_id"),
     ("realtime_ticket", "organization_id"),
+    ("idempotency", "organization_id"),
 ];
 
 fn root() -> &'static Path {

@@ -2,7 +2,8 @@
 //
 // wrangler has two workerd processes: one takes the requests in, one runs the Worker. When the second crashes,
 // wrangler starts it again and goes on. When the first crashes wrangler starts it again too, but it then answers
-// nothing (wrangler 4.164), so here wrangler as a whole is started anew over the same state.
+// nothing (wrangler 4.164), so here wrangler as a whole is started anew over the same state. The same when it gives up
+// starting the second: one that crashes while it starts is not started again.
 
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -16,6 +17,7 @@ import { wrangler } from "./wrangler.ts";
 
 const START_TIMEOUT_MS = 60_000;
 const WATCH_INTERVAL_MS = 1_000;
+const GIVEN_UP_AFTER_MS = 8_000;
 
 /** What tells a gateway on this machine from a deployed one. */
 export const LOCAL_VARS = { GATEWAY_ID: "gw-local" } as const;
@@ -46,6 +48,7 @@ export async function startGateway(options: GatewayOptions, onChange: () => void
   let workerds = await findWorkerds(wranglerProcess, options.port);
 
   const watch = async (): Promise<Failure> => {
+    let aliveAt = Date.now();
     for (;;) {
       const outcome = await Promise.race([wranglerProcess.ended, sleep(WATCH_INTERVAL_MS)]);
       if (outcome !== undefined) {
@@ -54,13 +57,16 @@ export async function startGateway(options: GatewayOptions, onChange: () => void
           options.log,
         );
       }
+      if (isAlive(workerds.worker)) aliveAt = Date.now();
       if (isAlive(workerds.entrance) && isAlive(workerds.worker)) continue;
       const entranceCrashed = !isAlive(workerds.entrance);
       workerds = await findWorkerds(wranglerProcess, options.port);
-      if (entranceCrashed) {
+      const isGivenUp = !isAlive(workerds.worker) && Date.now() - aliveAt > GIVEN_UP_AFTER_MS;
+      if (entranceCrashed || isGivenUp) {
         await end(wranglerProcess);
         wranglerProcess = await startWrangler(options, true);
         workerds = await findWorkerds(wranglerProcess, options.port);
+        aliveAt = Date.now();
       }
       if (isAlive(workerds.worker)) onChange();
     }

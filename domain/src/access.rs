@@ -91,6 +91,7 @@ impl Operation {
 
 const MANAGE: Access = Access::Needs(Capability::Manage);
 const SEND: Access = Access::Needs(Capability::Send);
+const READ: Access = Access::Needs(Capability::Read);
 const EVENTS: Access = Access::Needs(Capability::Events);
 
 /// All operations. Messages are not audited: the session's log and its `message` rows tell who wrote what.
@@ -115,6 +116,8 @@ pub const OPERATIONS: &[Operation] = &[
     Operation::audited("restartSession", MANAGE),
     Operation::audited("logoutSession", MANAGE),
     Operation::quiet("sendMessage", SEND),
+    Operation::quiet("getMessage", READ),
+    Operation::quiet("getMessageMedia", READ),
     Operation::quiet("listSessionEvents", EVENTS),
     Operation::quiet("listEvents", EVENTS),
     Operation::quiet("createRealtimeTicket", EVENTS),

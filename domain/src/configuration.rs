@@ -61,6 +61,14 @@ pub fn key_set_times(
     }
 }
 
+/// A positive whole number; what is wrong with what was configured.
+#[must_use]
+pub fn count(name: &str, given: Option<&str>) -> Option<String> {
+    let text = given?;
+    let is_count = text.trim().parse::<u64>().is_ok_and(|number| (1..=1_000_000_000).contains(&number));
+    (!is_count).then(|| format!("{name} is not a positive whole number: {text:?}"))
+}
+
 /// `CORS_ORIGINS`, separated by commas; what is no origin as browsers write it is left out.
 #[must_use]
 pub fn origins(given: Option<&str>) -> Read<Vec<&str>> {

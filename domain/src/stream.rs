@@ -104,7 +104,17 @@ impl Frame<'_> {
 #[serde(deny_unknown_fields)]
 pub struct Acknowledgement {
     /// The position of a frame it has dealt with, and all before.
-    pub ack: Value,
+    pub ack: Position,
+}
+
+/// A position as a reader says it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum Position {
+    /// In a session's log.
+    Number(u64),
+    /// In an organization's.
+    Text(String),
 }
 
 #[cfg(test)]

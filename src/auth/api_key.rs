@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures::future::select;
 use gateway_domain::api_key::{MAX_KEY_BYTES, Shape, granted, hash, shape};
+use gateway_object::calls::reader::Key;
 use serde::Deserialize;
 use worker::{D1Type, Delay, Env};
 
@@ -51,6 +52,7 @@ pub async fn authenticate(env: &Env, key: &str) -> Result<Principal, Failure> {
     note_use(env, &row, &organization).await;
     Ok(Principal {
         organization,
+        shown: Some(Key { id: row.id.clone(), hash }),
         caller: Caller::Key { id: row.id },
         until: None,
         capabilities: granted(row.permissions.as_deref()),

@@ -1,7 +1,7 @@
 //! The door: what happens between the router and every handler, in one place and in one order.
 //!
-//! The table says what the operation needs; limits on failed logins; authentication; capability; the handler; the
-//! audit log. An operation that is not in the table can't be called.
+//! The table says what the operation needs; limits on failed logins; authentication; capability; the idempotency key;
+//! the handler; the audit log. An operation that is not in the table can't be called.
 
 use axum::body::Body;
 use axum::extract::{Extension, MatchedPath};
@@ -16,6 +16,7 @@ use super::attempts::Attempt;
 use super::{Allowed, Credential, Principal, Scraper, admit};
 use crate::audit;
 use crate::error::{Refusal, internal};
+use crate::idempotency;
 use crate::routes;
 
 /// Lets a request through, or not.
@@ -55,10 +56,14 @@ async fn escort(env: Env, operation: &'static Operation, mut request: Request<Bo
         Refusal(error).into()
     } else {
         let access = operation.access;
+        let organization = principal.organization.clone();
         request.extensions_mut().insert(Allowed { principal, credential, access });
-        next.run(request).await
+        idempotency::once(&env, operation, &organization, request, next).await
     };
-    record.end(&env, &response).await;
+    // Of what was done the first answer's entry tells.
+    if !idempotency::is_replay(&response) {
+        record.end(&env, &response).await;
+    }
     response
 }
 

@@ -40,6 +40,7 @@ pub async fn authenticate(env: &Env, credential: &str) -> Result<Principal, Fail
         organization: Organization::of_caller(person.organization.unwrap_or_default()),
         caller: Caller::Person { user: person.user, is_super_admin: person.is_super_admin },
         until: Some(person.until.saturating_mul(1_000)),
+        shown: None,
         capabilities,
     })
 }

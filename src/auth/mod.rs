@@ -38,6 +38,8 @@ pub struct Principal {
     pub caller: Caller,
     /// When a person's login ends, epoch milliseconds.
     pub until: Option<u64>,
+    /// The key that was shown.
+    shown: Option<gateway_object::calls::reader::Key>,
     capabilities: Vec<Capability>,
 }
 
@@ -77,7 +79,7 @@ impl Principal {
 
     /// Who holds a WebSocket open.
     pub fn reader(&self) -> gateway_object::calls::reader::Caller {
-        gateway_object::calls::reader::Caller { key: self.key().map(str::to_owned), until: self.until }
+        gateway_object::calls::reader::Caller { key: self.shown.clone(), until: self.until }
     }
 
     /// The first of these capabilities that they don't have.

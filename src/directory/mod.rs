@@ -8,6 +8,7 @@
 mod api_keys;
 mod audit_log;
 mod census;
+mod idempotency;
 mod operations;
 mod platform;
 mod sessions;

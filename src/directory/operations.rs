@@ -163,6 +163,14 @@ impl Operations {
         asking(true, || async { self.0.prepare(statement).bind(&[moment(now)])?.run().await.map(drop) }).await
     }
 
+    /// Removes idempotency keys whose time is over.
+    pub async fn prune_idempotency_keys(&self, now: u64, limit: u32) -> Result<(), Refusal> {
+        let statement = "DELETE FROM idempotency WHERE rowid IN (\
+             SELECT rowid FROM idempotency WHERE expires_at < ?1 ORDER BY expires_at LIMIT ?2)";
+        let bindings = [moment(now), limit.into()];
+        asking(true, || async { self.0.prepare(statement).bind(&bindings)?.run().await.map(drop) }).await
+    }
+
     /// Removes the oldest entries of the audit log from before a moment; how many.
     pub async fn prune_audit_log(&self, before: u64, limit: u32) -> Result<usize, Refusal> {
         // The ids are in the order of time, and an index; the trigger has the last word.

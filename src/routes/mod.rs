@@ -44,6 +44,8 @@ fn documented() -> OpenApiRouter<Env> {
         .routes(routes!(sessions::restart::restart))
         .routes(routes!(sessions::logout::logout))
         .routes(routes!(messages::send::send))
+        .routes(routes!(messages::get::get))
+        .routes(routes!(messages::get_media::get_media))
         .routes(routes!(events::list_session::list_session))
         .routes(routes!(events::list::list))
         .routes(routes!(realtime::create_ticket::create_ticket))

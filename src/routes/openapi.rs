@@ -4,12 +4,18 @@ use std::collections::HashMap;
 
 use axum::response::{IntoResponse, Response};
 use gateway_domain::access::{self, Access, Operation};
+use gateway_domain::idempotency::{HEADER, MAX_KEY_BYTES, REPLAYED, shown_once};
 use http::{Method, header};
-use utoipa::openapi::path::Operation as PathOperation;
+use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::path::{Operation as PathOperation, Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::Type;
 use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
 };
-use utoipa::openapi::{Components, Info, OpenApi, OpenApiBuilder, PathItem, Paths};
+use utoipa::openapi::{
+    Components, ContentBuilder, Info, ObjectBuilder, OpenApi, OpenApiBuilder, PathItem, Paths, Ref, RefOr,
+    Required, ResponseBuilder,
+};
 
 use super::verbs;
 
@@ -58,8 +64,12 @@ pub fn operations(document: &OpenApi) -> HashMap<String, Vec<(Method, &'static O
 pub fn finish(document: &mut OpenApi) -> String {
     let paths = std::mem::replace(&mut document.paths, Paths::new());
     for (path, mut item) in paths.paths {
-        for (_, operation) in by_method(&mut item) {
-            let access = operation.operation_id.as_deref().and_then(access::operation).map(|row| row.access);
+        for (method, operation) in by_method(&mut item) {
+            let row = operation.operation_id.as_deref().and_then(access::operation);
+            let access = row.map(|row| row.access);
+            if let Some(row) = row.filter(|row| !method.is_safe() && has_caller(row.access)) {
+                be_idempotent(row, operation);
+            }
             operation.security = access.map(security);
             let name = access.map_or("nobody", Access::name);
             operation.extensions.get_or_insert_default().insert(CAPABILITY.to_owned(), name.into());
@@ -81,6 +91,59 @@ fn security(access: Access) -> Vec<SecurityRequirement> {
         Access::MetricsToken => with(&[METRICS_TOKEN]),
         Access::Ticket => with(&[TICKET]),
     }
+}
+
+/// Whether the door lets in somebody who acts for an organization.
+fn has_caller(access: Access) -> bool {
+    matches!(access, Access::Needs(_) | Access::NeedsAcross(_) | Access::SuperAdmin)
+}
+
+/// What the door adds to an operation that changes something: a header, and the answers because of it.
+fn be_idempotent(row: &Operation, operation: &mut PathOperation) {
+    operation.parameters.get_or_insert_default().push(RefOr::T(key_header(row)));
+    let replayed = HeaderBuilder::new()
+        .schema(Some(ObjectBuilder::new().schema_type(Type::String).enum_values(Some(["true"])).build()))
+        .description(Some("On an answer that was given before: nothing was done."))
+        .build();
+    let responses = &mut operation.responses.responses;
+    for (status, response) in responses.iter_mut() {
+        if let RefOr::T(response) = response
+            && status.starts_with('2')
+        {
+            response.headers.insert(REPLAYED.to_owned(), RefOr::T(replayed.clone()));
+        }
+    }
+    for (status, description) in [
+        ("400", "What was sent can't be used."),
+        ("409", "The key was used for another request, or a request with it is under way."),
+    ] {
+        let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("ApiError"))).build();
+        let response =
+            || ResponseBuilder::new().description(description).content("application/json", content).build();
+        responses.entry(status.to_owned()).or_insert_with(|| RefOr::T(response()));
+    }
+}
+
+fn key_header(row: &Operation) -> Parameter {
+    let shown_once = shown_once(row.id).map(|field| format!(" An answer that is repeated has no `{field}`."));
+    let description = format!(
+        "Done once for a key: within 24 hours the same request is answered as it was before, and another request with \
+         the key is a conflict. So is one while the first is under way: see `Retry-After`.{}",
+        shown_once.unwrap_or_default()
+    );
+    let schema = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .min_length(Some(1))
+        .max_length(Some(MAX_KEY_BYTES))
+        .pattern(Some("^[!-~]+$"))
+        .build();
+    ParameterBuilder::new()
+        .name(HEADER)
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some(description))
+        .schema(Some(schema))
+        .build()
 }
 
 fn by_method(item: &mut PathItem) -> impl Iterator<Item = (Method, &mut PathOperation)> {

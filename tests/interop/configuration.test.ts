@@ -26,6 +26,14 @@ const FINE: Readonly<Record<string, Variables>> = {
     JWKS_COOLDOWN_SECONDS: "10",
     CORS_ORIGINS: `https://other.example, ${page}`,
     ADMIN_NUMBER: "4915112345678",
+    WEBHOOK_SECRETS_KEY: Buffer.alloc(32, 1).toString("base64"),
+    WEBHOOK_FAILING_DAYS: "0.5",
+    DNS_OVER_HTTPS_URL: "https://dns.example.com/dns-query",
+    ALLOW_PRIVATE_WEBHOOKS: "true",
+    SESSION_LOG_EVENTS: "1000",
+    SESSION_LOG_DAYS: "7",
+    LEDGER_EVENTS: "1000",
+    LEDGER_DAYS: "7",
   },
   "as lists and numbers": {
     AUTH_ISSUERS: [trusted],
@@ -33,6 +41,12 @@ const FINE: Readonly<Record<string, Variables>> = {
     JWKS_COOLDOWN_SECONDS: 10,
     CORS_ORIGINS: page,
     ADMIN_NUMBER: 4915112345678,
+    WEBHOOK_FAILING_DAYS: 2,
+    ALLOW_PRIVATE_WEBHOOKS: false,
+    SESSION_LOG_EVENTS: 1_000,
+    SESSION_LOG_DAYS: 7,
+    LEDGER_EVENTS: 1_000,
+    LEDGER_DAYS: 7,
   },
 };
 for (const [how, variables] of Object.entries(FINE)) {
@@ -64,6 +78,17 @@ const BROKEN: readonly (readonly [Variables, RegExp, number])[] = [
   [{ CORS_ORIGINS: "*" }, /^CORS_ORIGINS/, 200],
   [{ ADMIN_NUMBER: "+49 151 12345678" }, /^ADMIN_NUMBER/, 200],
   [{ WHATSAPP_VERSION: "latest" }, /^WHATSAPP_VERSION/, 200],
+  [{ WEBHOOK_SECRETS_KEY: "c2hvcnQ=" }, /^WEBHOOK_SECRETS_KEY /, 200],
+  [{ WEBHOOK_SECRETS_KEY: 7 }, /^WEBHOOK_SECRETS_KEY /, 200],
+  [{ WEBHOOK_SECRETS_KEY_PREVIOUS: "c2hvcnQ=" }, /^WEBHOOK_SECRETS_KEY/, 200],
+  [{ WEBHOOK_FAILING_DAYS: "a week" }, /^WEBHOOK_FAILING_DAYS /, 200],
+  [{ WEBHOOK_FAILING_DAYS: 0 }, /^WEBHOOK_FAILING_DAYS /, 200],
+  [{ DNS_OVER_HTTPS_URL: "1.1.1.1" }, /^DNS_OVER_HTTPS_URL /, 200],
+  [{ ALLOW_PRIVATE_WEBHOOKS: "yes" }, /^ALLOW_PRIVATE_WEBHOOKS /, 200],
+  [{ SESSION_LOG_EVENTS: 0 }, /^SESSION_LOG_EVENTS /, 200],
+  [{ SESSION_LOG_DAYS: "1.5" }, /^SESSION_LOG_DAYS /, 200],
+  [{ LEDGER_EVENTS: "many" }, /^LEDGER_EVENTS /, 200],
+  [{ LEDGER_DAYS: -7 }, /^LEDGER_DAYS /, 200],
 ];
 for (const [broken, named, status] of BROKEN) {
   test(`${JSON.stringify(broken)} is said by name, and what is sound goes on`, async () => {

@@ -22,6 +22,16 @@ const NOWHERE = "http://127.0.0.1:9/";
 /** What a super_admin may without acting for an organization. */
 const ACROSS = ["getSession", "listAuditLog"];
 
+/** What opens nothing to any credential but its own: the metrics' token, a WebSocket's ticket. */
+const WITH_THEIR_OWN = ["metrics_token", "ticket"];
+/** A ticket is looked at when somebody asks for a WebSocket. */
+const UPGRADE: HeaderList = [
+  ["connection", "upgrade"],
+  ["upgrade", "websocket"],
+  ["sec-websocket-version", "13"],
+  ["sec-websocket-key", "MDEyMzQ1Njc4OWFiY2RlZg=="],
+];
+
 interface Operation {
   readonly id: string;
   readonly method: string;
@@ -112,6 +122,8 @@ async function documented(): Promise<Operation[]> {
 /** By the contract's "Who calls". */
 function isLetIn(operation: Operation, caller: Caller): boolean {
   if (operation.capability === "public") return true;
+  // It takes its ticket: every other credential is none.
+  if (operation.capability === "ticket") return false;
   if (caller.may === undefined) return false;
   if (operation.capability === "super_admin") return caller.isSuperAdmin === true;
   if (ACROSS.includes(operation.id) && caller.isSuperAdmin === true) return true;
@@ -150,14 +162,16 @@ test("every operation lets in whom the contract names and nobody else", async (c
       const answer = await gateway.ask({
         method: operation.method,
         ...(operation.path.startsWith("/api/v1") ? { path } : { path, outside: true }),
-        headers: typeof caller.headers === "function" ? caller.headers() : caller.headers,
+        headers: [
+          ...(typeof caller.headers === "function" ? caller.headers() : caller.headers),
+          ...(operation.capability === "ticket" ? UPGRADE : []),
+        ],
         ...(takesBody ? { body: { "no such field": 1 } } : {}),
       });
       if (isLetIn(operation, caller)) {
         assert.ok([200, 400, 404].includes(answer.status), `${what}: ${answer.status} ${answer.text}`);
         counts["let in"] += 1;
-      } else if (caller.may === undefined || operation.capability === "metrics_token") {
-        // The metrics take their token: every other credential is none.
+      } else if (caller.may === undefined || WITH_THEIR_OWN.includes(operation.capability)) {
         assert.equal(answer.status, 401, `${what}: ${answer.text}`);
         counts["unauthorized (401)"] += 1;
       } else {
@@ -203,7 +217,11 @@ const CALLS: Readonly<Record<string, Call>> = {
   stopSession: {},
   logoutSession: {},
   sendMessage: { body: { type: "text", to: "15550000000", text: "hello" }, status: 409 },
+  getMessage: { status: 404 },
+  getMessageMedia: { status: 404 },
+  listEvents: {},
   listSessionEvents: {},
+  createRealtimeTicket: { body: {} },
   listApiKeys: {},
   createApiKey: { body: { name: "made", permissions: ["manage"] }, status: 201 },
   getApiKey: {},
@@ -222,7 +240,7 @@ const CALLS: Readonly<Record<string, Call>> = {
   listAuditLog: {},
   adminListSessions: {},
 };
-/** What would connect to WhatsApp, or needs a token of its own: other tests call it. */
+/** What would connect to WhatsApp, or needs a token or a ticket of its own: other tests call it. */
 const CALLED_ELSEWHERE = new Set([
   "startSession",
   "restartSession",
@@ -231,6 +249,7 @@ const CALLED_ELSEWHERE = new Set([
   "getPasskeyChallenge",
   "submitPasskey",
   "metrics",
+  "openRealtime",
 ]);
 
 /** New ones each time: some calls remove them. */
@@ -263,7 +282,11 @@ test("a call that is valid in every other way works with the operation's capabil
     if (call === undefined) continue;
     for (const caller of callers) {
       const { session, id } = await things(operation.path);
-      const path = operation.path.replace("{session}", session).replace("{id}", id).replace("/api/v1", "");
+      const path = operation.path
+        .replace("{session}", session)
+        .replace("{id}", id)
+        .replace("{mid}", "3EB0")
+        .replace("/api/v1", "");
       const answer = await gateway.ask({
         method: operation.method,
         ...(operation.path.startsWith("/api/v1") ? { path } : { path, outside: true }),

@@ -37,7 +37,7 @@ interface Session {
 class Gateway {
   readonly #runtime: Miniflare;
 
-  constructor(build: "production" | "simulator") {
+  constructor(build: "production" | "simulator", variables: Readonly<Record<string, string>>) {
     this.#runtime = new Miniflare(
       convertV4MiniflareOptions({
         workers: [
@@ -49,9 +49,13 @@ class Gateway {
               { type: "CompiledWasm", path: join(root, "build", build, "index_bg.wasm") },
             ],
             compatibilityDate: "2026-11-01",
-            bindings: { WHATSAPP_URL: CONFIGURED, WHATSAPP_VERSION: "2.3000.1042742319" },
+            bindings: { WHATSAPP_URL: CONFIGURED, WHATSAPP_VERSION: "2.3000.1042742319", ...variables },
             d1Databases: { DB: "directory" },
-            durableObjects: { SESSIONS: { className: "Session", useSQLite: true } },
+            durableObjects: {
+              SESSIONS: { className: "Session", useSQLite: true },
+              ORGANIZATIONS: { className: "Organization", useSQLite: true },
+              WEBHOOKS: { className: "Webhook", useSQLite: true },
+            },
             outboundService: "way-out",
           },
           {
@@ -84,11 +88,15 @@ class Gateway {
       .run();
   }
 
-  async call<T>(method: string, path: string): Promise<T> {
+  async ask<T>(method: string, path: string, sent: unknown = {}): Promise<{ status: number; body: T }> {
     const headers = { authorization: `Bearer ${KEY}`, "content-type": "application/json" };
-    const body = method === "POST" ? "{}" : null;
+    const body = method === "POST" ? JSON.stringify(sent) : null;
     const response = await this.#runtime.dispatchFetch(`http://gateway${path}`, { method, headers, body });
-    return (await response.json()) as T;
+    return { status: response.status, body: (await response.json()) as T };
+  }
+
+  async call<T>(method: string, path: string): Promise<T> {
+    return (await this.ask<T>(method, path)).body;
   }
 
   /** A session that was told to connect, once it is as wanted. */
@@ -114,8 +122,9 @@ class Gateway {
 async function withGateway(
   build: "production" | "simulator",
   use: (gateway: Gateway) => Promise<void>,
+  variables: Readonly<Record<string, string>> = {},
 ): Promise<void> {
-  const gateway = new Gateway(build);
+  const gateway = new Gateway(build, variables);
   try {
     await gateway.prepare();
     await use(gateway);
@@ -142,5 +151,56 @@ test("the simulator build, on the very same way out, believes the simulator: the
     const session = await gateway.started("a QR code", ({ status }) => status === "scan_qr_code");
     assert.equal(session.statusReason, null);
     assert.equal((await gateway.wanted())[0], "http://configured.invalid/ws/chat");
+  });
+});
+
+interface Refused {
+  readonly error: {
+    readonly code: string;
+    readonly message: string;
+    readonly details: { readonly field?: string };
+  };
+}
+
+test("the production build sends webhooks over https and into the internet only, and can't be told otherwise", async () => {
+  const vault = { WEBHOOK_SECRETS_KEY: Buffer.alloc(32, 7).toString("base64") };
+  const inside = ["https://127.0.0.1/", "https://[::ffff:a9fe:a9fe]/", "https://10.1/", "https://printer.local/"];
+  const refusesWhatIsPrivate = async (gateway: Gateway): Promise<void> => {
+    for (const url of ["http://hooks.example.com/", "http://127.0.0.1:9/", ...inside]) {
+      const made = await gateway.ask<Refused>("POST", "/api/v1/webhooks", { url });
+      assert.equal(made.status, 400, url);
+      assert.equal(made.body.error.code, "validation_error", url);
+      assert.equal(made.body.error.details.field, "url", url);
+    }
+  };
+  await withGateway(
+    "production",
+    async (gateway) => {
+      assert.equal((await gateway.ask("GET", "/readyz")).status, 200);
+      await refusesWhatIsPrivate(gateway);
+      const url = "https://hooks.example.com/";
+      const made = await gateway.ask<{ id: string }>("POST", "/api/v1/webhooks", { url });
+      assert.equal(made.status, 201, JSON.stringify(made.body));
+      // Its object and the ledger are there.
+      const deliveries = await gateway.ask("GET", `/api/v1/webhooks/${made.body.id}/deliveries`);
+      assert.deepEqual(deliveries, { status: 200, body: { data: [], nextCursor: null } });
+    },
+    vault,
+  );
+  await withGateway(
+    "production",
+    async (gateway) => {
+      const ready = await gateway.ask<Refused>("GET", "/readyz");
+      assert.equal(ready.status, 503);
+      assert.match(ready.body.error.message, /^ALLOW_PRIVATE_WEBHOOKS /);
+      await refusesWhatIsPrivate(gateway);
+    },
+    { ...vault, ALLOW_PRIVATE_WEBHOOKS: "true" },
+  );
+  await withGateway("production", async (gateway) => {
+    const url = "https://hooks.example.com/";
+    const made = await gateway.ask<Refused>("POST", "/api/v1/webhooks", { url });
+    assert.equal(made.status, 503);
+    assert.match(made.body.error.message, /WEBHOOK_SECRETS_KEY/);
   });
 });

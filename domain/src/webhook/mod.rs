@@ -30,6 +30,8 @@ use crate::outbound_address::{OutboundAddress, Reach};
 pub const MAX_PER_ORGANIZATION: u32 = 50;
 /// What a webhook is sent when its owner tries it.
 pub const TEST_EVENT: &str = "webhook.test";
+/// What stands in a webhook's deliveries where the organization's log keeps no longer what was not sent yet. Never sent.
+pub const GAP_EVENT: &str = "webhook.gap";
 /// What an organization is told when the gateway gives up on one of its webhooks.
 pub const DISABLED_EVENT: &str = "webhook.disabled";
 /// All events.

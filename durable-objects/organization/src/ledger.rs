@@ -20,8 +20,12 @@ pub struct Retention {
 /// How many rows a filtered read looks at before it says how far it got.
 const LOOKED_AT: u32 = 2_000;
 
-/// The longest a session is not tried again that could not be told that somebody listens.
-const WAKE_MAX_MS: u64 = 60_000;
+/// The first pause before a session is tried again that could not be told that somebody listens; it doubles, eight times.
+const WAKE_MS: u64 = 2_000;
+/// How many bytes of events are read at a time; more only where one alone is larger.
+const PAGE_BYTES: u32 = 1_000_000;
+/// The largest event: a row holds 2 MB. What is larger is told without what it says, its session's log has it whole.
+const MAX_EVENT_BYTES: usize = 1_900_000;
 
 /// A session to be told that somebody listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +34,8 @@ pub struct Sleeper {
     pub session: String,
     /// Where its object lives.
     pub region: Option<String>,
+    /// Which try it is that is due.
+    pub wake_at: u64,
 }
 
 /// See the module.
@@ -62,6 +68,16 @@ impl<S: Sql> Ledger<S> {
         events: &[Envelope],
         now: u64,
     ) -> Result<Appended, SqlError> {
+        self.0.atomically(|| self.append_all(session, region, events, now))
+    }
+
+    fn append_all(
+        &self,
+        session: &str,
+        region: Option<&str>,
+        events: &[Envelope],
+        now: u64,
+    ) -> Result<Appended, SqlError> {
         let known = self.through(session)?;
         let through = events.iter().map(|event| event.seq).max().unwrap_or(0).max(known);
         let taken = self.is_listened_to(now)?;
@@ -76,7 +92,7 @@ impl<S: Sql> Ledger<S> {
         }
         self.0.query(
             "INSERT INTO source (session, region, through, is_quiet) VALUES (?1, ?2, ?3, ?4) \
-             ON CONFLICT (session) DO UPDATE SET region = ?2, through = ?3, is_quiet = ?4, wake_at = NULL",
+             ON CONFLICT (session) DO UPDATE SET region = ?2, through = ?3, is_quiet = ?4, wake_at = NULL, tries = 0",
             &[session.into(), region.map(str::to_owned).as_ref().into(), whole(through), (!taken).into()],
         )?;
         Ok(Appended { taken, through })
@@ -97,7 +113,13 @@ impl<S: Sql> Ledger<S> {
     }
 
     fn insert(&self, position: u64, event: &Envelope, now: u64) -> Result<(), SqlError> {
-        let text = serde_json::to_string(event).map_err(|error| SqlError(error.to_string()))?;
+        let write =
+            |event: &Envelope| serde_json::to_string(event).map_err(|error| SqlError(error.to_string()));
+        let mut text = write(event)?;
+        if text.len() > MAX_EVENT_BYTES {
+            let payload = serde_json::json!({ "isTooLarge": true });
+            text = write(&Envelope { payload, ..event.clone() })?;
+        }
         self.0.query(
             "INSERT INTO entry (position, session, type, at, event) VALUES (?1, ?2, ?3, ?4, ?5)",
             &[whole(position), (&event.session).into(), (&event.event).into(), whole(now), text.into()],
@@ -140,15 +162,22 @@ impl<S: Sql> Ledger<S> {
             let places: Vec<String> = (first..=bindings.len()).map(|place| format!("?{place}")).collect();
             conditions = format!("{conditions} AND type IN ({})", places.join(", "));
         }
+        bindings.push(PAGE_BYTES.into());
+        // By their sizes first, which costs no reading of them: a page is bounded by its bytes too.
         let statement = format!(
-            "SELECT position, event FROM entry WHERE position > ?1 AND position <= ?2 {conditions} \
-             ORDER BY position LIMIT ?3"
+            "SELECT position, event, found FROM entry JOIN (SELECT position AS place, \
+               SUM(size) OVER (ORDER BY position) - size AS before, COUNT(*) OVER () AS found FROM \
+               (SELECT position, octet_length(event) AS size FROM entry \
+                WHERE position > ?1 AND position <= ?2 {conditions} ORDER BY position LIMIT ?3)) \
+             ON place = position WHERE before < ?{} ORDER BY position",
+            bindings.len()
         );
         let rows = self.0.query(&statement, &bindings)?;
         let events = rows.iter().map(entry).collect::<Result<Vec<_>, _>>()?;
-        let is_full = u32::try_from(events.len()).unwrap_or(u32::MAX) >= limit;
+        let found = rows.first().map_or(Ok(0), |row| row.integer(2))?;
+        let read = i64::try_from(events.len()).unwrap_or(i64::MAX);
         let position = match events.last() {
-            Some((last, _)) if is_full => *last,
+            Some((last, _)) if read < found || read >= i64::from(limit) => *last,
             _ => until.max(after),
         };
         Ok(Batch { events, position })
@@ -209,7 +238,7 @@ impl<S: Sql> Ledger<S> {
         self.set_number("newest", newest)?;
         self.set_number("floor", newest)?;
         self.set_number("listening_since", now)?;
-        self.0.query("UPDATE source SET wake_at = ?1 WHERE is_quiet = 1", &[whole(now)])?;
+        self.0.query("UPDATE source SET wake_at = ?1, tries = 0 WHERE is_quiet = 1", &[whole(now)])?;
         Ok(())
     }
 
@@ -227,10 +256,17 @@ impl<S: Sql> Ledger<S> {
     /// When the database fails or holds something else.
     pub fn sleepers(&self, now: u64, limit: u32) -> Result<Vec<Sleeper>, SqlError> {
         let rows = self.0.query(
-            "SELECT session, region FROM source WHERE is_quiet = 1 AND wake_at <= ?1 ORDER BY wake_at LIMIT ?2",
+            "SELECT session, region, wake_at FROM source WHERE wake_at <= ?1 ORDER BY wake_at LIMIT ?2",
             &[whole(now), limit.into()],
         )?;
-        rows.iter().map(|row| Ok(Sleeper { session: row.text(0)?, region: row.optional_text(1)? })).collect()
+        let sleeper = |row: &Row| {
+            Ok(Sleeper {
+                session: row.text(0)?,
+                region: row.optional_text(1)?,
+                wake_at: unsigned(row.integer(2)?),
+            })
+        };
+        rows.iter().map(sleeper).collect()
     }
 
     /// When the next session has to be told.
@@ -238,18 +274,20 @@ impl<S: Sql> Ledger<S> {
     /// # Errors
     /// When the database fails.
     pub fn next_wake(&self) -> Result<Option<u64>, SqlError> {
-        let rows = self.0.query("SELECT MIN(wake_at) FROM source WHERE is_quiet = 1", &[])?;
+        let rows = self.0.query("SELECT MIN(wake_at) FROM source WHERE wake_at IS NOT NULL", &[])?;
         let due = rows.first().map_or(Ok(None), |row| row.optional_integer(0))?;
         Ok(due.map(unsigned))
     }
 
-    /// A session was told.
+    /// A session was told. What it was refused meanwhile is no business of that: it is told of that again.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn woken(&self, session: &str) -> Result<(), SqlError> {
-        self.0
-            .query("UPDATE source SET is_quiet = 0, wake_at = NULL WHERE session = ?1", &[session.into()])?;
+    pub fn woken(&self, sleeper: &Sleeper) -> Result<(), SqlError> {
+        self.0.query(
+            "UPDATE source SET is_quiet = 0, wake_at = NULL, tries = 0 WHERE session = ?1 AND wake_at = ?2",
+            &[(&sleeper.session).into(), whole(sleeper.wake_at)],
+        )?;
         Ok(())
     }
 
@@ -257,10 +295,11 @@ impl<S: Sql> Ledger<S> {
     ///
     /// # Errors
     /// When the database fails.
-    pub fn not_woken(&self, session: &str, now: u64) -> Result<(), SqlError> {
+    pub fn not_woken(&self, sleeper: &Sleeper, now: u64) -> Result<(), SqlError> {
         self.0.query(
-            "UPDATE source SET wake_at = ?2 + MIN(?3, 2000 + (?2 - MIN(?2, wake_at))) WHERE session = ?1",
-            &[session.into(), whole(now), whole(WAKE_MAX_MS)],
+            "UPDATE source SET wake_at = ?3 + (?4 << MIN(tries, 8)), tries = tries + 1 \
+             WHERE session = ?1 AND wake_at = ?2",
+            &[(&sleeper.session).into(), whole(sleeper.wake_at), whole(now), whole(WAKE_MS)],
         )?;
         Ok(())
     }
@@ -313,6 +352,25 @@ impl<S: Sql> Ledger<S> {
             self.0.query("DELETE FROM entry WHERE position <= ?1", &[whole(floor)])?;
             self.set_number("floor", floor)?;
         }
+        Ok(())
+    }
+
+    /// Whose ledger it is, once that was said.
+    ///
+    /// # Errors
+    /// When the database fails or holds something else.
+    pub fn owner(&self) -> Result<Option<String>, SqlError> {
+        let rows = self.0.query("SELECT organization FROM owner", &[])?;
+        rows.first().map(|row| row.text(0)).transpose()
+    }
+
+    /// Notes whose ledger it is.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn set_owner(&self, organization: &str) -> Result<(), SqlError> {
+        let statement = "INSERT INTO owner (id, organization) VALUES (1, ?1) ON CONFLICT DO NOTHING";
+        self.0.query(statement, &[organization.into()])?;
         Ok(())
     }
 
@@ -408,12 +466,17 @@ mod tests {
 
         ledger.set_webhooks(&["w".into()], 10).unwrap();
         assert_eq!(ledger.listening_since(), Ok(10));
-        let sleeper = Sleeper { session: "a".into(), region: Some("weur".into()) };
-        assert_eq!(ledger.sleepers(10, 10), Ok(vec![sleeper.clone()]));
-        ledger.not_woken("a", 10).unwrap();
+        let due = |wake_at| Sleeper { session: "a".into(), region: Some("weur".into()), wake_at };
+        assert_eq!(ledger.sleepers(10, 10), Ok(vec![due(10)]));
+        ledger.not_woken(&due(10), 10).unwrap();
         assert_eq!((ledger.sleepers(10, 10).unwrap(), ledger.next_wake()), (vec![], Ok(Some(2_010))));
-        assert_eq!(ledger.sleepers(2_010, 10), Ok(vec![sleeper]));
-        ledger.woken("a").unwrap();
+        assert_eq!(ledger.sleepers(2_010, 10), Ok(vec![due(2_010)]));
+        ledger.not_woken(&due(2_010), 2_010).unwrap();
+        assert_eq!(ledger.next_wake(), Ok(Some(6_010)));
+        // An answer to an older try says nothing of this one.
+        ledger.woken(&due(2_010)).unwrap();
+        assert_eq!(ledger.next_wake(), Ok(Some(6_010)));
+        ledger.woken(&due(6_010)).unwrap();
         assert_eq!(ledger.next_wake(), Ok(None));
         // A place from before the silence can't be resumed.
         assert!(before.newest < ledger.bounds().unwrap().floor);
@@ -468,6 +531,43 @@ mod tests {
         ledger.append("a", None, &events("a", 11..=11), 2_000).unwrap();
         assert_eq!(ledger.bounds(), Ok(Bounds { floor: newest, newest: newest + 1 }));
         assert_eq!(seqs(&ledger, newest), [("a".to_owned(), 11)]);
+    }
+
+    #[test]
+    fn a_page_is_bounded_by_its_bytes_and_no_event_is_too_large_for_a_row() {
+        let ledger = listened();
+        let large =
+            |seq, bytes: usize| Envelope { payload: json!({ "body": "x".repeat(bytes) }), ..event("a", seq) };
+        let events = [large(1, 600_000), large(2, 600_000), large(3, 10), large(4, 2_500_000), large(5, 10)];
+        ledger.append("a", None, &events, 1).unwrap();
+        let (mut after, mut pages) = (0, Vec::new());
+        loop {
+            let batch = ledger.read(after, 100, &Filter::default()).unwrap();
+            if batch.events.is_empty() {
+                break;
+            }
+            pages.push(batch.events.iter().map(|(_, event)| event.seq).collect::<Vec<_>>());
+            after = batch.position;
+        }
+        assert_eq!(pages, [vec![1, 2], vec![3, 4, 5]]);
+        let wanted = Filter { types: vec!["message".into()], session: None };
+        let batch = ledger.read(0, 100, &wanted).unwrap();
+        assert_eq!(batch.events[1].1.payload, json!({ "isTooLarge": true }));
+    }
+
+    #[test]
+    fn a_statement_that_fails_takes_its_whole_append_back() {
+        let ledger = listened();
+        ledger.append("a", None, &events("a", 1..=1), 1).unwrap();
+        let refuse = "CREATE TRIGGER no BEFORE INSERT ON entry WHEN NEW.position = 4 \
+                      BEGIN SELECT RAISE(ABORT, 'no'); END";
+        ledger.0.query(refuse, &[]).unwrap();
+        let before = ledger.bounds().unwrap();
+        assert!(ledger.append("a", None, &events("a", 2..=5), 1).is_err());
+        assert_eq!((ledger.bounds(), seqs(&ledger, 0).len()), (Ok(before), 1));
+        ledger.0.query("DROP TRIGGER no", &[]).unwrap();
+        ledger.append("a", None, &events("a", 2..=5), 1).unwrap();
+        assert_eq!(seqs(&ledger, 0).len(), 5);
     }
 
     #[test]

@@ -22,16 +22,20 @@ use worker::{
 use crate::reading::{active_webhooks, failed, page};
 use crate::room::{Room, SOCKETS_MS, TRIM_MS, timer};
 
+/// How long until an object whose database can't be used is woken again: a newer gateway may be deployed by then.
+const REOPEN_MS: i64 = 300_000;
+
 /// See the module.
 #[durable_object]
 pub struct Organization {
-    room: core::result::Result<Rc<Room>, ()>,
+    room: core::result::Result<Rc<Room>, State>,
 }
 
 impl DurableObject for Organization {
     fn new(state: State, env: Env) -> Self {
-        let room = Room::open(state, env).map(Rc::new).map_err(|error| {
+        let room = Room::open(state, env).map(Rc::new).map_err(|(state, error)| {
             worker::console_error!("the ledger's database can't be used: {error}");
+            state
         });
         Self { room }
     }
@@ -55,7 +59,13 @@ impl DurableObject for Organization {
 
     async fn alarm(&self) -> Result<Response> {
         // Re-arm first, do the work detached, return at once (docs/decisions/heartbeat.md).
-        let Ok(room) = &self.room else { return Response::empty() };
+        let room = match &self.room {
+            Ok(room) => room,
+            Err(state) => {
+                state.storage().set_alarm(REOPEN_MS).await?;
+                return Response::empty();
+            }
+        };
         room.bell.rang();
         let now = clock::now();
         let taken = room.ledger.timers().due(now).and_then(|due| {
@@ -126,9 +136,7 @@ async fn answer(room: &Rc<Room>, call: Call) -> core::result::Result<Response, A
             Ok(response)
         }
         Call::RefreshWebhooks => {
-            let ids = active_webhooks(&room.env, &room.organization()).await?;
-            room.ledger.set_webhooks(&ids, clock::now()).map_err(|error| failed(&error))?;
-            room.tell();
+            refresh_webhooks(room).await?;
             let position = room.ledger.bounds().map_err(|error| failed(&error))?.newest;
             reply(&Position { position })
         }
@@ -146,9 +154,21 @@ async fn answer(room: &Rc<Room>, call: Call) -> core::result::Result<Response, A
 
 /// Somebody reads, and may come back as long as the log is kept.
 fn listened(room: &Rc<Room>, now: u64) -> core::result::Result<(), ApiError> {
-    let until = now + room.retention.milliseconds;
+    let until = now.saturating_add(room.retention.milliseconds);
     room.ledger.listened(until, now).map_err(|error| failed(&error))?;
-    if room.ledger.next_wake().map_err(|error| failed(&error))?.is_some_and(|due| due <= now) {
+    room.rouse();
+    Ok(())
+}
+
+/// Reads the organization's webhooks. Of two answers the one that was asked for later counts, whichever comes last.
+async fn refresh_webhooks(room: &Rc<Room>) -> core::result::Result<(), ApiError> {
+    let number = room.webhooks_asked.get() + 1;
+    room.webhooks_asked.set(number);
+    let ids = active_webhooks(&room.env, &room.organization()).await?;
+    if number > room.webhooks_known.get() {
+        room.webhooks_known.set(number);
+        room.ledger.set_webhooks(&ids, clock::now()).map_err(|error| failed(&error))?;
+        room.rouse();
         room.tell();
     }
     Ok(())
@@ -170,8 +190,9 @@ async fn work(room: &Rc<Room>, due: Vec<String>) {
     for name in due {
         match name.as_str() {
             timer::TELL => room.tell(),
+            timer::WAKE => room.rouse(),
             timer::SOCKETS => sockets(room).await,
-            timer::TRIM => trim(room),
+            timer::TRIM => trim(room).await,
             unknown => worker::console_warn!("a timer nobody knows: {unknown}"),
         }
     }
@@ -200,8 +221,12 @@ async fn sockets(room: &Rc<Room>) {
     }
 }
 
-fn trim(room: &Rc<Room>) {
+async fn trim(room: &Rc<Room>) {
     let now = clock::now();
+    // A net: who has missed a change of the webhooks hears of it within the hour.
+    if let Err(error) = refresh_webhooks(room).await {
+        worker::console_warn!("the webhooks: {}", error.error.message);
+    }
     if let Err(error) = room.ledger.trim(room.retention, now) {
         worker::console_error!("the ledger could not be trimmed: {error}");
     }

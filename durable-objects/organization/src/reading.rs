@@ -25,7 +25,7 @@ pub fn retention(env: &Env) -> Retention {
     let number = |name: &str| env.var(name).ok().and_then(|value| value.to_string().parse::<u64>().ok());
     Retention {
         events: number("LEDGER_EVENTS").unwrap_or(EVENTS).max(1),
-        milliseconds: number("LEDGER_DAYS").unwrap_or(DAYS).max(1).saturating_mul(DAY_MS),
+        milliseconds: number("LEDGER_DAYS").unwrap_or(DAYS).clamp(1, 3_650).saturating_mul(DAY_MS),
     }
 }
 

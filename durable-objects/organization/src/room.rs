@@ -8,6 +8,7 @@ use event_listener::{Event as Wake, EventListener};
 use futures::StreamExt;
 use gateway_domain::error::{ApiError, ErrorCode};
 use gateway_domain::position;
+use gateway_domain::stream::Position;
 use gateway_object::alarm::Bell;
 use gateway_object::calls::reader::Filter;
 use gateway_object::calls::{session, webhook};
@@ -24,8 +25,10 @@ use crate::reading;
 
 /// The names of the timers.
 pub mod timer {
-    /// Webhooks that have not heard of the news, and sessions that have not heard that somebody listens.
+    /// Webhooks that have not heard of the news.
     pub const TELL: &str = "tell";
+    /// Sessions that have not heard that somebody listens.
+    pub const WAKE: &str = "wake";
     /// WebSockets: signs of life, and whether their callers would still be let in.
     pub const SOCKETS: &str = "sockets";
     /// The retention.
@@ -53,7 +56,10 @@ pub struct Room {
     pub retention: Retention,
     wake: Wake,
     is_telling: Cell<bool>,
-    /// The organization, once a call has said whose ledger this is; every call does.
+    is_waking: Cell<bool>,
+    /// The directory's answers about webhooks: how many were asked for, and which was taken in last.
+    pub webhooks_asked: Cell<u64>,
+    pub webhooks_known: Cell<u64>,
     name: RefCell<Option<String>>,
 }
 
@@ -62,15 +68,22 @@ impl Room {
     ///
     /// # Errors
     /// When the database fails.
-    pub fn open(state: State, env: Env) -> Result<Self, SqlError> {
-        let ledger = Ledger::open(WorkerdSql::new(state.storage().sql()))?;
-        let name = state.id().name();
+    pub fn open(state: State, env: Env) -> Result<Self, (State, SqlError)> {
+        let opened =
+            Ledger::open(WorkerdSql::new(&state.storage())).and_then(|ledger| Ok((ledger.owner()?, ledger)));
+        let (name, ledger) = match opened {
+            Ok(opened) => opened,
+            Err(error) => return Err((state, error)),
+        };
         Ok(Self {
             bell: Bell::new(state.storage()),
             retention: reading::retention(&env),
             ledger,
             wake: Wake::new(),
             is_telling: Cell::new(false),
+            is_waking: Cell::new(false),
+            webhooks_asked: Cell::new(0),
+            webhooks_known: Cell::new(0),
             name: RefCell::new(name),
             state,
             env,
@@ -83,14 +96,18 @@ impl Room {
     /// 404 when it is another's.
     pub fn recognise(&self, organization: &str) -> Result<(), ApiError> {
         let mut name = self.name.borrow_mut();
-        if name.get_or_insert_with(|| organization.to_owned()) == organization {
-            Ok(())
-        } else {
-            Err(ApiError::not_found())
+        match name.as_deref() {
+            Some(known) if known == organization => Ok(()),
+            Some(_) => Err(ApiError::not_found()),
+            None => {
+                self.ledger.set_owner(organization).map_err(|error| reading::failed(&error))?;
+                *name = Some(organization.to_owned());
+                Ok(())
+            }
         }
     }
 
-    /// The organization.
+    /// The organization; empty before the first call, when there is nothing to do for it either.
     pub fn organization(&self) -> String {
         self.name.borrow().clone().unwrap_or_default()
     }
@@ -107,34 +124,52 @@ impl Room {
         self.tell();
     }
 
-    /// Tells webhooks that there is news, and sessions that somebody listens; beside everything else, one run at a time.
+    /// Tells webhooks that there is news; beside everything else, one run at a time.
     pub fn tell(self: &Rc<Self>) {
-        // Should this die on the way, the alarm does it again.
-        self.set_timer(timer::TELL, clock::now() + TELL_MS);
-        if self.is_telling.replace(true) {
+        if self.is_telling.get() {
             return;
         }
+        match self.is_owed() {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => return worker::console_error!("the webhooks: {error}"),
+        }
+        // Should this die on the way, the alarm does it again.
+        self.set_timer(timer::TELL, clock::now() + TELL_MS);
+        self.is_telling.set(true);
         let room = Rc::clone(self);
         wasm_bindgen_futures::spawn_local(async move {
-            let outcome = async {
-                room.wake_sessions().await?;
-                room.wake_webhooks().await
-            };
-            match outcome.await {
-                Ok(()) => {}
-                Err(error) => worker::console_error!("nobody could be told: {error}"),
+            if let Err(error) = room.wake_webhooks().await {
+                worker::console_error!("the webhooks could not be told: {error}");
             }
             room.is_telling.set(false);
-            room.settle();
+            let due = room.is_owed().map(|is_owed| is_owed.then(|| clock::now() + TELL_MS));
+            room.settle(timer::TELL, due);
         });
     }
 
-    /// Sets the timer for what is still to be told.
-    fn settle(self: &Rc<Self>) {
-        let owed = self.owed();
-        let set = match owed {
-            Ok(Some(due)) => self.ledger.timers().set(timer::TELL, due),
-            Ok(None) => self.ledger.timers().clear(timer::TELL),
+    /// Tells quiet sessions that somebody listens; beside everything else, one run at a time.
+    pub fn rouse(self: &Rc<Self>) {
+        if self.is_waking.get() || !matches!(self.ledger.next_wake(), Ok(Some(_))) {
+            return;
+        }
+        self.set_timer(timer::WAKE, clock::now() + TELL_MS);
+        self.is_waking.set(true);
+        let room = Rc::clone(self);
+        wasm_bindgen_futures::spawn_local(async move {
+            if let Err(error) = room.wake_sessions().await {
+                worker::console_error!("the sessions could not be told: {error}");
+            }
+            room.is_waking.set(false);
+            room.settle(timer::WAKE, room.ledger.next_wake());
+        });
+    }
+
+    /// Sets the timer for what is still to be told, or clears it.
+    fn settle(&self, name: &str, due: Result<Option<u64>, SqlError>) {
+        let set = match due {
+            Ok(Some(due)) => self.ledger.timers().set(name, due),
+            Ok(None) => self.ledger.timers().clear(name),
             Err(error) => Err(error),
         };
         if let Err(error) = set {
@@ -143,11 +178,9 @@ impl Room {
         self.arm();
     }
 
-    fn owed(&self) -> Result<Option<u64>, SqlError> {
+    fn is_owed(&self) -> Result<bool, SqlError> {
         let newest = self.ledger.bounds()?.newest;
-        let behind = self.ledger.webhooks()?.iter().any(|(_, told)| *told < newest);
-        let webhooks = behind.then(|| clock::now() + TELL_MS);
-        Ok([webhooks, self.ledger.next_wake()?].into_iter().flatten().min())
+        Ok(self.ledger.webhooks()?.iter().any(|(_, told)| *told < newest))
     }
 
     async fn wake_webhooks(&self) -> Result<(), SqlError> {
@@ -202,11 +235,11 @@ impl Room {
             let mut woken = futures::stream::iter(calls).buffer_unordered(AT_ONCE);
             while let Some((sleeper, outcome)) = woken.next().await {
                 match outcome {
-                    Ok(()) => self.ledger.woken(&sleeper.session)?,
+                    Ok(()) => self.ledger.woken(sleeper)?,
                     Err(error) if error.error.code == ErrorCode::NotFound => {
                         self.ledger.forget(&sleeper.session)?;
                     }
-                    Err(_) => self.ledger.not_woken(&sleeper.session, clock::now())?,
+                    Err(_) => self.ledger.not_woken(sleeper, clock::now())?,
                 }
             }
         }
@@ -252,8 +285,9 @@ impl Log for Room {
         position::of_ledger(&self.organization(), at).into()
     }
 
-    fn named(&self, at: &Value) -> Option<u64> {
-        position::in_ledger(&self.organization(), "ack", at.as_str()?).ok()
+    fn named(&self, at: &Position) -> Option<u64> {
+        let Position::Text(text) = at else { return None };
+        position::in_ledger(&self.organization(), "ack", text).ok()
     }
 
     fn listen(&self) -> EventListener {

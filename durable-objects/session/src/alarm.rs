@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use gateway_domain::lifecycle::{Cause, Happening};
+use gateway_domain::timeline::DAY_MS;
 use gateway_sql::SqlError;
 
 use crate::journal::{MAX_STRETCHES, STRETCHES_KEPT_MS};
@@ -31,6 +32,8 @@ pub mod timer {
     pub const BACKFILL: &str = "backfill";
     /// Events the ledger does not have yet.
     pub const FORWARD: &str = "forward";
+    /// The log of a session that is not live and has no tick.
+    pub const TRIM: &str = "trim";
     /// WebSockets that read the log.
     pub const SOCKETS: &str = "sockets";
     /// A delete that was cut off.
@@ -75,7 +78,12 @@ impl Room {
                 timer::PROJECTION => projection::start(self),
                 timer::BACKFILL => backfill::go_on(self),
                 timer::FORWARD => {}
-                timer::SOCKETS => self.look_after_sockets().await,
+                timer::TRIM => self.trim_in_a_day(),
+                // The directory is asked, and nothing waits for that.
+                timer::SOCKETS => {
+                    let room = Rc::clone(self);
+                    wasm_bindgen_futures::spawn_local(async move { room.look_after_sockets().await });
+                }
                 timer::ERASE => {
                     if let Err(error) = self.finish_erase().await {
                         worker::console_error!("a delete could not be finished: {}", error.error.message);
@@ -100,13 +108,7 @@ impl Room {
 
     fn tick(self: &Rc<Self>) {
         let now = clock::now();
-        let trimmed = self
-            .journal
-            .trim(self.retention.events, now.saturating_sub(self.retention.milliseconds))
-            .and_then(|()| self.journal.trim_timeline(now.saturating_sub(STRETCHES_KEPT_MS), MAX_STRETCHES));
-        if let Err(error) = trimmed {
-            worker::console_error!("the log could not be trimmed: {error}");
-        }
+        self.trim(now);
         self.resume(now);
         self.expire_passkey(now);
         self.expire_timelock(now);
@@ -118,6 +120,30 @@ impl Room {
         };
         if let Some(epoch) = hopeless {
             self.ended(epoch, Cause::Stalled);
+        }
+    }
+
+    fn trim(&self, now: u64) {
+        let trimmed = self
+            .journal
+            .trim(self.retention.events, now.saturating_sub(self.retention.milliseconds))
+            .and_then(|()| self.journal.trim_timeline(now.saturating_sub(STRETCHES_KEPT_MS), MAX_STRETCHES));
+        if let Err(error) = trimmed {
+            worker::console_error!("the log could not be trimmed: {error}");
+        }
+    }
+
+    /// A session that is not live keeps its log no longer than others.
+    fn trim_in_a_day(&self) {
+        self.trim(clock::now());
+        let is_empty = matches!((self.journal.first_seq(), self.journal.last_seq()), (Ok(first), Ok(last)) if first >= last);
+        let set = if is_empty || self.status().is_live() {
+            self.journal.timers().clear(timer::TRIM)
+        } else {
+            self.journal.timers().set(timer::TRIM, clock::now() + DAY_MS)
+        };
+        if let Err(error) = set {
+            worker::console_error!("timer: {error}");
         }
     }
 

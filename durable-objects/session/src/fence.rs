@@ -47,6 +47,10 @@ impl<S: Sql> Sql for FencedSql<S> {
             Err(SqlError("the connection this belongs to is over".to_owned()))
         }
     }
+
+    fn atomically<T>(&self, work: impl FnOnce() -> Result<T, SqlError>) -> Result<T, SqlError> {
+        self.sql.atomically(work)
+    }
 }
 
 #[cfg(test)]

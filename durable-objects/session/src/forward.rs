@@ -20,8 +20,8 @@ const BATCH: u32 = 100;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long after a failure it is tried again.
 const RETRY_MS: u64 = 3_000;
-/// How long a deleted session's last events may hold up the delete.
-const LAST_PATIENCE: Duration = Duration::from_secs(3);
+/// How long a deleted session's last events may hold up the delete, in milliseconds.
+const LAST_MS: u64 = 4_000;
 /// Two objects' clocks agree within this.
 const SKEW_MS: u64 = 250;
 
@@ -55,7 +55,7 @@ async fn hand_over(room: &Rc<Room>) -> Result<(), ApiError> {
     loop {
         let Ok(record) = room.record() else { return Ok(()) };
         let state = room.journal.forwarding().state().map_err(read)?;
-        if state.is_quiet || room.journal.last_seq().map_err(read)? <= state.through {
+        if state.is_quiet(clock::now()) || room.journal.last_seq().map_err(read)? <= state.through {
             return Ok(());
         }
         // A session that is not live has no tick: should this die on the way, the alarm does it again.
@@ -65,12 +65,17 @@ async fn hand_over(room: &Rc<Room>) -> Result<(), ApiError> {
             room.arm();
         }
         let appended = append(room, &record, state.through, PATIENCE).await?;
-        // Meanwhile somebody may have begun to listen, which has moved the cursor.
-        if room.journal.forwarding().state().map_err(read)? == state {
-            let state = State { through: appended.through, is_quiet: !appended.taken };
-            room.journal.forwarding().set(state).map_err(|error| failed("the cursor", &error))?;
+        // Meanwhile somebody may have begun to listen: then this answer is out of date.
+        if room.journal.forwarding().state().map_err(read)?.wakes == state.wakes {
+            settle(room, state, appended)?;
         }
     }
+}
+
+fn settle(room: &Rc<Room>, before: State, appended: Appended) -> Result<(), ApiError> {
+    let quiet_since = (!appended.taken).then(clock::now);
+    let state = State { through: appended.through.max(before.through), quiet_since, ..before };
+    room.journal.forwarding().set(state).map_err(|error| failed("the cursor", &error))
 }
 
 async fn append(
@@ -103,21 +108,32 @@ pub fn wake(room: &Rc<Room>, since: u64) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// The session is being deleted: its last events are handed over, if that is quickly done.
+/// The session is being deleted, and nothing more happens in it: its last events are handed over, as far as that is
+/// quickly done, and the ledger forgets it.
 pub async fn finish(room: &Rc<Room>, record: &Record) {
-    let Ok(state) = room.journal.forwarding().state() else { return };
-    let is_owed = !state.is_quiet && room.journal.last_seq().is_ok_and(|last| last > state.through);
-    if is_owed && let Err(error) = append(room, record, state.through, LAST_PATIENCE).await {
-        worker::console_warn!("a deleted session's last events are lost: {}", error.error.message);
-    }
-    if state == State::default() {
-        return;
+    // Whoever is at it does not go on: the session is not found any more.
+    room.is_forwarding.set(true);
+    let deadline = clock::now() + LAST_MS;
+    loop {
+        let Ok(state) = room.journal.forwarding().state() else { return };
+        let is_owed =
+            !state.is_quiet(clock::now()) && room.journal.last_seq().is_ok_and(|last| last > state.through);
+        let left = Duration::from_millis(deadline.saturating_sub(clock::now()));
+        if !is_owed || left.is_zero() {
+            break;
+        }
+        let appended = append(room, record, state.through, left).await;
+        if let Err(error) = appended.and_then(|appended| settle(room, state, appended)) {
+            worker::console_warn!("a deleted session's last events are lost: {}", error.error.message);
+            break;
+        }
     }
     let request = Request {
         organization: record.organization.clone(),
         call: Call::Forget { session: record.session.clone() },
     };
     // It forgets by itself when the session can't be found.
-    let _told: Result<(), ApiError> =
-        Peer::organization(&record.organization).ask(&room.env, &request, LAST_PATIENCE).await;
+    let _told: Result<(), ApiError> = Peer::organization(&record.organization)
+        .ask(&room.env, &request, Duration::from_millis(LAST_MS))
+        .await;
 }

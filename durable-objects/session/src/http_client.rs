@@ -1,11 +1,18 @@
-//! The client library's HTTP: the version page and, later, media hosts. Buffered whole; Workers' `fetch`.
+//! The client library's HTTP: media hosts. Workers' `fetch`; an answer is buffered whole, up to a limit: the memory is
+//! that of all sessions of the isolate.
 
+use futures::StreamExt;
 use whatsapp_rust::anyhow::{Error, Result};
 use whatsapp_rust::http::{HttpClient, HttpRequest, HttpResponse};
-use worker::{AbortController, Delay, Fetch, Headers, Method, Request, RequestInit};
+use worker::{
+    AbortController, Delay, Fetch, Headers, Method, Request, RequestInit, RequestRedirect, Response,
+};
 
 /// No answer of WhatsApp's web hosts takes longer.
 const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// The largest answer: the largest medium (docs/decisions/media.md), and what encryption adds.
+const MAX_ANSWER_BYTES: usize = 17 * 1_024 * 1_024;
 
 /// See the module.
 pub struct FetchHttp;
@@ -38,8 +45,35 @@ async fn exchange(request: HttpRequest, signal: &worker::AbortSignal) -> worker:
     if let Some(body) = &request.body {
         init.with_body(Some(js_sys::Uint8Array::from(body.as_ref()).into()));
     }
-    let request = Request::new_with_init(&request.url, &init)?;
+    // The addresses come from WhatsApp over the encrypted connection; where they would lead on, nobody follows.
+    init.with_redirect(RequestRedirect::Manual);
+    let request = Request::new_with_init(&address(&request.url), &init)?;
     let mut response = Fetch::Request(request).send_with_signal(signal).await?;
     let status_code = response.status_code();
-    Ok(HttpResponse { status_code, body: response.bytes().await? })
+    Ok(HttpResponse { status_code, body: read(&mut response).await? })
+}
+
+/// The whole answer, as far as there is room for it.
+async fn read(response: &mut Response) -> worker::Result<Vec<u8>> {
+    let Ok(mut stream) = response.stream() else { return Ok(Vec::new()) };
+    let mut body = Vec::new();
+    while let Some(chunk) = stream.next().await {
+        let chunk = chunk?;
+        if body.len() + chunk.len() > MAX_ANSWER_BYTES {
+            return Err(worker::Error::RustError("the answer is too large".to_owned()));
+        }
+        body.extend(chunk);
+    }
+    Ok(body)
+}
+
+#[cfg(not(feature = "simulator"))]
+fn address(url: &str) -> String {
+    url.to_owned()
+}
+
+/// The library asks media hosts over https only; the simulator's are on loopback and speak http.
+#[cfg(feature = "simulator")]
+fn address(url: &str) -> String {
+    url.replacen("https://127.0.0.1:", "http://127.0.0.1:", 1)
 }

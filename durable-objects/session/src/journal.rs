@@ -18,6 +18,10 @@ use crate::names::Names;
 
 /// How many old events are trimmed at a time.
 const TRIMMED_AT_ONCE: u32 = 500;
+/// How many bytes of events are read at a time; more only where one alone is larger.
+const PAGE_BYTES: u32 = 1_000_000;
+/// The largest payload: a row holds 2 MB, and others put an envelope around it.
+const MAX_PAYLOAD_BYTES: usize = 1_800_000;
 /// The most stretches the timeline keeps.
 pub const MAX_STRETCHES: u64 = 5_000;
 /// How long it keeps them: what the longest uptime needs, and as much again to look back at.
@@ -232,6 +236,14 @@ impl<S: Sql> Journal<S> {
         &self.0
     }
 
+    /// Does all of it or nothing, see [`Sql::atomically`].
+    ///
+    /// # Errors
+    /// As the work does, or when the database fails.
+    pub fn atomically<T>(&self, work: impl FnOnce() -> Result<T, SqlError>) -> Result<T, SqlError> {
+        self.0.atomically(work)
+    }
+
     /// The timers.
     pub fn timers(&self) -> Timers<'_, S> {
         Timers::new(&self.0)
@@ -254,6 +266,7 @@ impl<S: Sql> Journal<S> {
         now: u64,
         payload: &str,
     ) -> Result<u64, SqlError> {
+        let payload = if payload.len() > MAX_PAYLOAD_BYTES { shrunk(payload) } else { payload.to_owned() };
         let rows = self.0.query(
             "INSERT INTO event (seq, id, type, epoch, timestamp, payload)
              SELECT COALESCE(MAX(seq), 0) + 1, ?1, ?2, ?3, ?4, ?5 FROM event RETURNING seq",
@@ -274,23 +287,30 @@ impl<S: Sql> Journal<S> {
         limit: u32,
         types: &[String],
     ) -> Result<(Vec<Envelope>, u64), SqlError> {
-        let mut bindings = vec![whole(after), limit.into()];
+        let mut bindings = vec![whole(after), limit.into(), PAGE_BYTES.into()];
         let filter = if types.is_empty() {
             String::new()
         } else {
             let places =
-                (0..types.len()).map(|place| format!("?{}", place + 3)).collect::<Vec<_>>().join(", ");
+                (0..types.len()).map(|place| format!("?{}", place + 4)).collect::<Vec<_>>().join(", ");
             bindings.extend(types.iter().map(Value::from));
             format!("AND type IN ({places})")
         };
+        // By their sizes first, which costs no reading of them: a page is bounded by its bytes too.
         let rows = self.0.query(
-            &format!("SELECT seq, id, type, epoch, timestamp, payload FROM event WHERE seq > ?1 {filter} ORDER BY seq LIMIT ?2"),
+            &format!(
+                "SELECT seq, id, type, epoch, timestamp, payload, found FROM event JOIN (SELECT seq AS place, \
+                   SUM(size) OVER (ORDER BY seq) - size AS before, COUNT(*) OVER () AS found FROM \
+                   (SELECT seq, octet_length(payload) AS size FROM event WHERE seq > ?1 {filter} \
+                    ORDER BY seq LIMIT ?2)) ON place = seq WHERE before < ?3 ORDER BY seq"
+            ),
             &bindings,
         )?;
         let events = rows.iter().map(|row| envelope(record, row)).collect::<Result<Vec<_>, _>>()?;
-        let full = u32::try_from(events.len()).unwrap_or(u32::MAX) == limit;
+        let found = rows.first().map_or(Ok(0), |row| row.integer(6))?;
+        let read = i64::try_from(events.len()).unwrap_or(i64::MAX);
         let position = match events.last() {
-            Some(last) if full => last.seq,
+            Some(last) if read < found || read >= i64::from(limit) => last.seq,
             _ => self.last_seq()?.max(after),
         };
         Ok((events, position))
@@ -326,6 +346,11 @@ impl<S: Sql> Journal<S> {
             &[whole(keep.max(1))],
         )?;
         // Of the oldest only: the log is in the order of time, and this is asked often.
+        let rows = self.0.query("SELECT timestamp FROM event ORDER BY seq LIMIT 1", &[])?;
+        let oldest = rows.first().map_or(Ok(0), |row| row.integer(0).map(unsigned))?;
+        if oldest >= before {
+            return Ok(());
+        }
         self.0.query(
             "DELETE FROM event WHERE timestamp < ?1 AND seq < (SELECT MAX(seq) FROM event) \
              AND seq IN (SELECT seq FROM event ORDER BY seq LIMIT ?2)",
@@ -440,6 +465,24 @@ fn envelope(record: &Record, row: &Row) -> Result<Envelope, SqlError> {
     })
 }
 
+/// A payload without its largest parts. What can't be stored would be delivered again for ever, and told never.
+fn shrunk(payload: &str) -> String {
+    let Ok(serde_json::Value::Object(mut fields)) = serde_json::from_str(payload) else {
+        return "{}".to_owned();
+    };
+    let mut sizes: Vec<(usize, String)> =
+        fields.iter().map(|(name, value)| (value.to_string().len(), name.clone())).collect();
+    sizes.sort_unstable();
+    let mut total: usize = sizes.iter().map(|(size, _)| size).sum();
+    while total > MAX_PAYLOAD_BYTES / 2
+        && let Some((size, name)) = sizes.pop()
+    {
+        total -= size;
+        fields.remove(&name);
+    }
+    serde_json::Value::Object(fields).to_string()
+}
+
 fn status(name: &str) -> Result<Status, SqlError> {
     serde_json::from_value(name.into()).map_err(|error| SqlError(format!("status: {error}")))
 }
@@ -510,6 +553,23 @@ mod tests {
         assert_eq!(page(1, 1), (vec![3], 3));
         assert_eq!(page(3, 1), (vec![], 4));
         assert_eq!(page(9, 1), (vec![], 9));
+    }
+
+    #[test]
+    fn a_page_is_bounded_by_its_bytes_and_no_payload_is_too_large_for_a_row() {
+        let journal = journal();
+        let record = Record::new("org", "session");
+        let large = |bytes: usize| format!(r#"{{"body":"{}","chatJid":"c"}}"#, "x".repeat(bytes));
+        for (seq, bytes) in [(1, 600_000), (2, 600_000), (3, 10), (4, 2_500_000), (5, 10)] {
+            journal.append(&format!("evt_{seq}"), "message", 1, seq, &large(bytes)).unwrap();
+        }
+        let page = |after| {
+            let (events, position) = journal.events(&record, after, 100, &[]).unwrap();
+            (events.iter().map(|event| event.seq).collect::<Vec<_>>(), position)
+        };
+        assert_eq!((page(0), page(2)), ((vec![1, 2], 2), (vec![3, 4, 5], 5)));
+        let (events, _) = journal.events(&record, 3, 1, &["message".to_owned()]).unwrap();
+        assert_eq!(events[0].payload, serde_json::json!({ "chatJid": "c" }));
     }
 
     #[test]

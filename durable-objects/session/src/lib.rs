@@ -13,10 +13,12 @@ pub mod inbound;
 pub mod journal;
 pub mod keystore;
 pub mod library;
+pub mod media_address;
 pub mod messages;
 pub mod names;
 pub mod outbox;
 pub mod schema;
+pub mod showing;
 pub mod telling;
 
 pub use gateway_object::calls::session as call;
@@ -41,6 +43,8 @@ mod guard;
 mod http_client;
 #[cfg(target_arch = "wasm32")]
 mod linking;
+#[cfg(target_arch = "wasm32")]
+mod media;
 #[cfg(target_arch = "wasm32")]
 mod news;
 #[cfg(target_arch = "wasm32")]

@@ -13,6 +13,8 @@ use crate::journal::MessageRow;
 /// The most bytes that are kept of a message: a larger one can't be forwarded, nor its media fetched. Real ones stay
 /// below it, a preview picture is what makes them large.
 const MAX_RAW: usize = 256 * 1024;
+/// The most bytes of what was told of it that are kept: a row holds 2 MB.
+const MAX_DOCUMENT: usize = 1_500_000;
 /// How many occasions are remembered as told; WhatsApp repeats what a connection did not acknowledge, not more.
 const MAX_HEARD: i64 = 20_000;
 /// The most messages of one id that are looked at; members of a group may choose the same.
@@ -59,6 +61,11 @@ impl<'sql, S: Sql> Messages<'sql, S> {
         Self(sql)
     }
 
+    /// The database.
+    pub(crate) fn sql(&self) -> &S {
+        self.0
+    }
+
     /// Keeps what a message is besides its row in the journal.
     ///
     /// # Errors
@@ -71,6 +78,7 @@ impl<'sql, S: Sql> Messages<'sql, S> {
     ) -> Result<(), SqlError> {
         let detail = MessagePayload { body: None, ..told.clone() };
         let document = serde_json::to_string(&detail).map_err(|error| SqlError(error.to_string()))?;
+        let document = Some(document).filter(|document| document.len() <= MAX_DOCUMENT);
         let raw = (codec::message_encoded_len(message) <= MAX_RAW).then(|| codec::message_to_vec(message));
         self.0.query(
             "INSERT INTO message_detail (chat, sender, id, document, raw) VALUES (?1, ?2, ?3, ?4, ?5) \
@@ -106,9 +114,17 @@ impl<'sql, S: Sql> Messages<'sql, S> {
     /// # Errors
     /// When the database fails or holds something else.
     pub fn raw(&self, of: &Stored) -> Result<Option<Message>, SqlError> {
+        self.raw_of(&of.chat, &of.sender, &of.id)
+    }
+
+    /// The same by its names.
+    ///
+    /// # Errors
+    /// As [`Messages::raw`].
+    pub fn raw_of(&self, chat: &str, sender: &str, id: &str) -> Result<Option<Message>, SqlError> {
         let rows = self.0.query(
             "SELECT raw FROM message_detail WHERE chat = ?1 AND sender = ?2 AND id = ?3 AND raw IS NOT NULL",
-            &[(&of.chat).into(), (&of.sender).into(), (&of.id).into()],
+            &[chat.into(), sender.into(), id.into()],
         )?;
         let Some(row) = rows.first() else { return Ok(None) };
         Ok(codec::message_decode(&row.blob(0)?).ok())

@@ -59,15 +59,18 @@ impl Room {
     pub fn message_in(self: &Rc<Self>, connection: &Rc<Connection>, message: &InboundMessage) {
         self.crash(true);
         let Some(mut inbound) = inbound::normalise(&message.message, &message.info) else { return };
-        let stored = inbound::take_in(&self.journal, &self.own(), &message.message, &mut inbound)
-            .and_then(|told| self.append(connection.epoch, &told).map(|()| !told.is_empty()));
+        let stored = self.journal.atomically(|| {
+            let told = inbound::take_in(&self.journal, &self.own(), &message.message, &mut inbound)?;
+            self.append(connection.epoch, &told)?;
+            Ok(!told.is_empty())
+        });
         self.crash(false);
         match stored {
             Ok(true) => {
-                self.changed();
                 self.writer_seen(&inbound, &message.info);
-                if inbound.is_message() {
-                    sending::mark_read(self, connection, &message.info);
+                // The read receipt goes before any consumer sees the event.
+                if !(inbound.is_message() && sending::mark_read(self, connection, &message.info)) {
+                    self.changed();
                 }
             }
             Ok(false) => {}

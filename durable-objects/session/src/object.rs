@@ -28,7 +28,7 @@ use crate::alarm::timer;
 use crate::call::{Call, EventPage, Request as SessionRequest, Snapshot};
 use crate::reading::SOCKETS_MS;
 use crate::room::{Room, failed};
-use crate::{backfill, clock, forward, linking, sending};
+use crate::{backfill, clock, forward, linking, media, sending};
 
 /// How long `:logout` waits for a connection to say it on.
 const LOGOUT_CONNECT_MS: u64 = 20_000;
@@ -157,6 +157,12 @@ async fn answer(room: &Rc<Room>, call: Call) -> core::result::Result<Response, A
         Call::Timeline { before, limit } => reply(&timeline(room, before, limit)?),
         Call::StartBackfill => reply(&backfill::start(room)?),
         Call::Backfill => reply(&backfill::newest(room)?),
+        Call::Message { id, chat } => {
+            let shown = room.journal.messages().show(&room.record()?.session, &id, chat.as_deref());
+            let shown = shown.map_err(|error| failed("the messages can't be read", &error))?;
+            reply(&shown.ok_or_else(ApiError::not_found)?)
+        }
+        Call::Media { id, chat } => media::fetch(room, &id, chat.as_deref()).await,
         Call::Send(text) => reply(&sending::send(room, text).await?),
         Call::Events { after, limit, wait, types } => reply(&page(room, after, limit, wait, &types).await?),
         Call::Stream { after, types, format } => {
@@ -164,8 +170,12 @@ async fn answer(room: &Rc<Room>, call: Call) -> core::result::Result<Response, A
         }
         Call::Open(socket) => {
             let response = room.sockets().open(room, socket)?;
-            let set = room.journal.timers().set(timer::SOCKETS, clock::now() + SOCKETS_MS);
-            set.map_err(|error| failed("timer", &error))?;
+            // Not pushed ahead by whoever comes all the time.
+            if room.journal.timers().timer(timer::SOCKETS).map_err(|error| failed("timer", &error))?.is_none()
+            {
+                let set = room.journal.timers().set(timer::SOCKETS, clock::now() + SOCKETS_MS);
+                set.map_err(|error| failed("timer", &error))?;
+            }
             room.arm();
             Ok(response)
         }
@@ -278,6 +288,7 @@ async fn page(
     if after > room.journal.last_seq().map_err(read)? {
         return Err(ApiError::validation("after", "Beyond the end of this log."));
     }
+    let gap = after.saturating_add(1) < room.journal.first_seq().map_err(read)?;
     let deadline = clock::now() + u64::from(wait) * 1_000;
     let mut after = after;
     loop {
@@ -286,11 +297,11 @@ async fn page(
         let (events, position) = room.journal.events(&record, after, limit, types).map_err(read)?;
         let now = clock::now();
         if !events.is_empty() || now >= deadline {
-            return Ok(EventPage { events, position });
+            return Ok(EventPage { events, position, gap });
         }
         after = position;
         if let Either::Right(_) = select(woken, Delay::from(Duration::from_millis(deadline - now))).await {
-            return Ok(EventPage { events: vec![], position });
+            return Ok(EventPage { events: vec![], position, gap });
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use event_listener::EventListener;
+use gateway_domain::stream::Position;
 use gateway_object::callers::shut_out;
 use gateway_object::calls::reader::Filter;
 use gateway_object::reader::{Batch, Bounds, Log, Sockets};
@@ -31,8 +32,11 @@ impl Log for Room {
         position.into()
     }
 
-    fn named(&self, position: &Value) -> Option<u64> {
-        position.as_u64().or_else(|| position.as_str()?.parse().ok())
+    fn named(&self, position: &Position) -> Option<u64> {
+        match position {
+            Position::Number(seq) => Some(*seq),
+            Position::Text(text) => text.parse().ok(),
+        }
     }
 
     fn listen(&self) -> EventListener {

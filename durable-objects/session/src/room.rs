@@ -42,10 +42,11 @@ pub(crate) struct Retention {
 impl Retention {
     /// `SESSION_LOG_EVENTS` and `SESSION_LOG_DAYS`; what can't be used is named by `GET /readyz`.
     fn of(env: &Env) -> Self {
-        let number = |name: &str| env.var(name).ok().and_then(|value| value.to_string().parse::<u64>().ok());
+        let number =
+            |name: &str| env.var(name).ok().and_then(|value| value.to_string().trim().parse::<u64>().ok());
         Self {
             events: number("SESSION_LOG_EVENTS").unwrap_or(20_000).max(1),
-            milliseconds: number("SESSION_LOG_DAYS").unwrap_or(30).max(1).saturating_mul(DAY_MS),
+            milliseconds: number("SESSION_LOG_DAYS").unwrap_or(30).clamp(1, 3_650).saturating_mul(DAY_MS),
         }
     }
 }
@@ -94,7 +95,7 @@ impl Room {
     /// # Errors
     /// When the database fails or was written by a newer gateway.
     pub fn open(state: State, env: Env) -> Result<Self, (State, SqlError)> {
-        let sql = WorkerdSql::new(state.storage().sql());
+        let sql = WorkerdSql::new(&state.storage());
         let opened = Journal::open(sql.clone())
             .and_then(|journal| Ok((journal.record()?, journal.timers().timer(timer::TICK)?, journal)));
         let (record, tick, journal) = match opened {
@@ -280,7 +281,8 @@ impl Room {
             if record.lifecycle.paired || !record.lifecycle.status.is_live() {
                 record.pairing_code = None;
             }
-            if let Err(error) = self.write(&before, record, &effects, told, now) {
+            let written = self.journal.atomically(|| self.write(&before, record, &effects, told, now));
+            if let Err(error) = written {
                 // What is not stored has not happened: the next tick finds no connection and begins again.
                 worker::console_error!("the record could not be written: {error}");
                 *record = before;
@@ -352,6 +354,9 @@ impl Room {
             }
         } else {
             self.journal.timers().clear(timer::TICK)?;
+            if before.lifecycle.status.is_live() {
+                self.journal.timers().set(timer::TRIM, now + DAY_MS)?;
+            }
         }
         // Last: that WhatsApp called the keys worthless is stored by now.
         if effects.contains(&Effect::EraseKeys) {
@@ -469,14 +474,15 @@ impl Room {
     /// When the storage fails; the alarm tries again.
     pub async fn erase(self: &Rc<Self>) -> Result<(), ApiError> {
         let was_working = self.status() == Status::Working;
-        if let Ok(record) = self.record() {
-            forward::finish(self, &record).await;
-        }
         self.mark_deleting().map_err(|error| failed("delete", &error))?;
         // From here on calls find nothing, and what the dying connection tells is nobody's news.
         self.erased.set(true);
         self.wake.notify(usize::MAX);
         self.sockets().close_all();
+        let record = self.record.borrow().clone();
+        if let Some(record) = record {
+            forward::finish(self, &record).await;
+        }
         self.arm();
         let link = self.link.replace(Link::Down);
         if let Link::Up(connection) = link {

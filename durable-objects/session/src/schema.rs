@@ -46,7 +46,7 @@ const MIGRATIONS: &[&[&str]] = &[
        contacts INTEGER NOT NULL, joined_groups INTEGER NOT NULL, group_members INTEGER NOT NULL,
        started INTEGER NOT NULL, finished INTEGER, error TEXT)",
     ],
-    &[crate::forwarding::TABLE],
+    &[crate::forwarding::TABLE, crate::forwarding::BEGIN],
     &[
         // What a message is besides its text; `raw` are its bytes as WhatsApp delivered them. `edited` and `revoked` say
         // when. Not WITHOUT ROWID: large rows make such a tree deep.
@@ -56,6 +56,7 @@ const MIGRATIONS: &[&[&str]] = &[
         // What was told of things that leave no row of their own: WhatsApp may deliver them again.
         "CREATE TABLE IF NOT EXISTS heard (number INTEGER PRIMARY KEY, occasion TEXT NOT NULL UNIQUE)",
     ],
+    crate::outbox::TABLES,
 ];
 
 /// Creates or migrates the tables.

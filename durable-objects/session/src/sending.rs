@@ -21,6 +21,9 @@ use crate::room::{Room, failed};
 /// How long a caller waits for WhatsApp's answer.
 const ACK_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// How long a message is held back from its readers for its read receipt.
+const READ_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// How long WhatsApp may take to say until when a number is held back.
 const TIMELOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -168,7 +171,7 @@ fn not_sent(error: SendError) -> Unsent {
     }
 }
 
-fn cannot_send(status: Status) -> ApiError {
+pub fn cannot_send(status: Status) -> ApiError {
     let message = match status {
         Status::Starting | Status::Working => {
             return ApiError::unavailable("The session is connecting; try again shortly.")
@@ -214,18 +217,28 @@ pub fn from_me(message: &MessageRow, timestamp: u64) -> MessagePayload {
     }
 }
 
-/// Sends the read receipt of an inbound message, where the owner wants that.
-pub fn mark_read(room: &Rc<Room>, connection: &Rc<Connection>, info: &MessageInfo) {
+/// Sends the read receipt of an inbound message, where the owner wants that, and then tells of the message; `false` where
+/// they don't.
+pub fn mark_read(room: &Rc<Room>, connection: &Rc<Connection>, info: &MessageInfo) -> bool {
     let wanted = room.record().is_ok_and(|record| record.settings.auto_read);
     if !wanted || info.source.is_from_me {
-        return;
+        return false;
     }
+    let room = Rc::clone(room);
     let connection = Rc::clone(connection);
     let (chat, sender, id) = (info.source.chat.clone(), info.source.sender.clone(), info.id.clone());
     let sender = info.source.is_group.then_some(sender);
     wasm_bindgen_futures::spawn_local(async move {
-        if let Err(error) = connection.client.mark_as_read(&chat, sender.as_ref(), &[id.as_str()]).await {
-            worker::console_warn!("a read receipt could not be sent: {error}");
+        let ids = [id.as_str()];
+        let marked = connection.client.mark_as_read(&chat, sender.as_ref(), &ids);
+        match select(std::pin::pin!(marked), Delay::from(READ_TIMEOUT)).await {
+            Either::Left((Ok(()), _)) => {}
+            Either::Left((Err(error), _)) => {
+                worker::console_warn!("a read receipt could not be sent: {error}");
+            }
+            Either::Right(_) => worker::console_warn!("a read receipt took too long"),
         }
+        room.changed();
     });
+    true
 }

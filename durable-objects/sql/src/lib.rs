@@ -48,6 +48,15 @@ pub trait Sql {
     /// When SQLite refuses the statement.
     fn query(&self, statement: &str, bindings: &[Value]) -> Result<Vec<Row>, SqlError>;
 
+    /// Does all of it or nothing: when the work fails, what it has written is taken back. What is written between two
+    /// awaits is one write for a crash, but not for a statement that SQLite refuses.
+    ///
+    /// # Errors
+    /// As the work does, or when the database fails.
+    fn atomically<T>(&self, work: impl FnOnce() -> Result<T, SqlError>) -> Result<T, SqlError>
+    where
+        Self: Sized;
+
     /// Runs one statement for its effect and returns how many rows it changed.
     ///
     /// # Errors

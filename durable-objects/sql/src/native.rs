@@ -48,6 +48,16 @@ impl Sql for NativeSql {
         }
         Ok(rows)
     }
+
+    fn atomically<T>(&self, work: impl FnOnce() -> Result<T, SqlError>) -> Result<T, SqlError> {
+        self.query("SAVEPOINT work", &[])?;
+        let outcome = work();
+        if outcome.is_err() {
+            self.query("ROLLBACK TO work", &[])?;
+        }
+        self.query("RELEASE work", &[])?;
+        outcome
+    }
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "passed by name to map_err")]

@@ -14,6 +14,13 @@ extern "C" {
     #[wasm_bindgen(method, catch, variadic)]
     fn exec(this: &Storage, statement: &str, bindings: Array) -> Result<Cursor, JsValue>;
 
+    type ObjectStorage;
+    #[wasm_bindgen(method, catch, js_name = transactionSync)]
+    fn transaction_sync(
+        this: &ObjectStorage,
+        work: &mut dyn FnMut() -> Result<JsValue, JsValue>,
+    ) -> Result<JsValue, JsValue>;
+
     type Cursor;
     #[wasm_bindgen(method, catch)]
     fn raw(this: &Cursor) -> Result<RawRows, JsValue>;
@@ -31,20 +38,23 @@ extern "C" {
 
 /// The database of the object whose storage it was made from.
 #[derive(Clone)]
-pub struct WorkerdSql(worker::SqlStorage);
+pub struct WorkerdSql {
+    sql: worker::SqlStorage,
+    object: JsValue,
+}
 
 impl WorkerdSql {
-    /// Wraps `state.storage().sql()`.
+    /// Wraps `state.storage()`.
     #[must_use]
-    pub fn new(storage: worker::SqlStorage) -> Self {
-        Self(storage)
+    pub fn new(storage: &worker::Storage) -> Self {
+        Self { sql: storage.sql(), object: AsRef::<JsValue>::as_ref(storage.as_raw()).clone() }
     }
 }
 
 impl Sql for WorkerdSql {
     fn query(&self, statement: &str, bindings: &[Value]) -> Result<Vec<Row>, SqlError> {
         let bound: Array = bindings.iter().map(to_js).collect();
-        let storage: &Storage = self.0.as_ref().unchecked_ref();
+        let storage: &Storage = self.sql.as_ref().unchecked_ref();
         let failed = |error: JsValue| failed(&error);
         let cursor = storage.exec(statement, bound).map_err(failed)?;
         let rows = cursor.raw().map_err(failed)?.to_array().map_err(failed)?;
@@ -55,6 +65,23 @@ impl Sql for WorkerdSql {
                 Array::from(&row).iter().map(|value| from_js(&value)).collect::<Result<_, _>>().map(Row)
             })
             .collect()
+    }
+
+    fn atomically<T>(&self, work: impl FnOnce() -> Result<T, SqlError>) -> Result<T, SqlError> {
+        let (mut work, mut outcome) = (Some(work), None);
+        let storage: &ObjectStorage = self.object.unchecked_ref();
+        let committed = storage.transaction_sync(&mut || {
+            let done = work.take().map(|work| work());
+            let failed = matches!(done, Some(Err(_)));
+            outcome = done;
+            // Thrown, it takes everything back.
+            if failed { Err(JsValue::from_str("taken back")) } else { Ok(JsValue::UNDEFINED) }
+        });
+        match (outcome, committed) {
+            (Some(Ok(_)) | None, Err(error)) => Err(failed(&error)),
+            (Some(outcome), _) => outcome,
+            (None, Ok(_)) => Err(SqlError("a transaction did not run".to_owned())),
+        }
     }
 }
 

@@ -33,6 +33,9 @@ pub fn begin(postman: &Rc<Postman>, reason: DisabledReason, rev: u64, now: u64) 
 
 /// Does what is left to do, beside everything else and once at a time.
 pub fn start(postman: &Rc<Postman>) {
+    if postman.is_erased() {
+        return;
+    }
     postman.set_timer(timer::DISABLE, clock::now() + AGAIN_MS);
     if postman.is_disabling.replace(true) {
         return;
@@ -82,12 +85,12 @@ async fn disable(postman: &Rc<Postman>) -> Result<(), String> {
 
 fn event(record: &Record, disabling: &Disabling) -> Envelope {
     let payload = WebhookDisabledPayload { webhook_id: record.webhook.clone(), reason: disabling.reason };
-    let session = record.config.as_ref().and_then(|config| config.session.clone());
     Envelope {
         schema: "v1".to_owned(),
         id: disabling.event_id.clone(),
         event: DISABLED_EVENT.to_owned(),
-        session: session.unwrap_or_default(),
+        // The gateway says it of itself: it has no place in a session's log.
+        session: String::new(),
         organization: record.organization.clone(),
         timestamp: disabling.at,
         seq: 0,

@@ -70,6 +70,10 @@ impl DurableObject for Webhook {
                 return Response::empty();
             }
         };
+        if postman.is_gone() {
+            // Set before the delete; there is nothing to read timers from.
+            return Response::empty();
+        }
         let now = clock::now();
         match postman.take_due(now) {
             Ok((due, next)) => {

@@ -77,7 +77,7 @@ impl Postman {
     /// # Errors
     /// When the database fails.
     pub fn open(state: State, env: Env) -> Result<Self, SqlError> {
-        let queue = Queue::open(WorkerdSql::new(state.storage().sql()), clock::now())?;
+        let queue = Queue::open(WorkerdSql::new(&state.storage()), clock::now())?;
         let record = queue.record()?;
         let settings = Settings::of(&env);
         Ok(Self {
@@ -141,6 +141,16 @@ impl Postman {
         Ok(Some(result))
     }
 
+    /// Whether the webhook is deleted, or being deleted.
+    pub fn is_erased(&self) -> bool {
+        self.is_erased.get()
+    }
+
+    /// Whether nothing is left of it in the storage.
+    pub fn is_gone(&self) -> bool {
+        self.is_erased.get() && self.record.borrow().is_none()
+    }
+
     /// Whether events are sent.
     pub fn is_active(&self) -> bool {
         !self.is_erased.get() && self.record.borrow().as_ref().is_some_and(Record::is_active)
@@ -181,6 +191,8 @@ impl Postman {
     /// Asks the directory for the webhook unless it was asked lately. While the directory is down what it last said holds.
     pub async fn refresh(self: &Rc<Self>) {
         if clock::now() < self.asked_at.get() + FRESH_MS {
+            // Somebody else asked since a turn waited for this.
+            self.is_asking.set(false);
             return;
         }
         // Nothing is begun meanwhile by what is out of date.
@@ -388,11 +400,16 @@ impl Postman {
                 .remember(|record| record.erasing = true)
                 .and_then(|_| self.queue.timers().set(timer::ERASE, clock::now() + AGAIN_MS));
             marked.map_err(|error| failed("delete", &error))?;
-            self.arm();
             // From here on calls find nothing, and what comes back is nobody's news.
             self.is_erased.set(true);
+            // Stored before the delete begins: one that came behind it would ring for nothing.
+            if let Err(error) = self.bell.set(clock::now() + AGAIN_MS).await {
+                worker::console_error!("a delete goes on without an alarm: {error}");
+            }
         }
-        self.state.storage().delete_all().await.map_err(|error| failed("erase", &error))?;
+        let storage = self.state.storage();
+        storage.delete_all().await.map_err(|error| failed("erase", &error))?;
+        storage.delete_alarm().await.map_err(|error| failed("erase", &error))?;
         self.bell.rang();
         self.record.replace(None);
         Ok(())

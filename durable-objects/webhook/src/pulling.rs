@@ -12,11 +12,9 @@ use gateway_object::peer::Peer;
 use gateway_sql::SqlError;
 
 use crate::postman::{AGAIN_MS, Postman, timer};
-use crate::queue::MAX_PENDING;
+use crate::queue::PAGE;
 use crate::record::{Config, Record};
 
-/// Events of one page.
-const PAGE: u32 = 200;
 /// How long the ledger may take.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// How long after the ledger could not be asked, or the queue was full, it is tried again.
@@ -34,6 +32,9 @@ enum Pulled {
 
 /// Reads what is new, beside everything else and one page at a time.
 pub fn start(postman: &Rc<Postman>) {
+    if postman.is_erased() {
+        return;
+    }
     // Should this die on the way, the alarm begins it again.
     postman.set_timer(timer::PULL, clock::now() + AGAIN_MS);
     if postman.is_pulling.replace(true) {
@@ -51,7 +52,7 @@ pub fn start(postman: &Rc<Postman>) {
             }
         };
         postman.is_pulling.set(false);
-        if postman.record().is_some() {
+        if !postman.is_erased() {
             let settled = match news {
                 Some(due) => postman.queue.timers().set(timer::PULL, due),
                 None => postman.queue.timers().clear(timer::PULL),
@@ -72,23 +73,21 @@ async fn pull(postman: &Rc<Postman>) -> Pulled {
     let Some(config) = record.config.clone() else { return Pulled::Later };
     // Whoever says where it begins, or switches it on, begins this anew.
     let Some(cursor) = record.cursor.filter(|_| record.is_active()) else { return Pulled::All };
-    match postman.queue.pending() {
-        Ok(pending) if pending < MAX_PENDING => {}
-        Ok(_) => return Pulled::Later,
+    match postman.queue.has_room() {
+        Ok(true) => {}
+        Ok(false) => return Pulled::Later,
         Err(error) => return later(&error),
     }
     let page = match read(postman, &record, &config, Some(cursor)).await {
         // The ledger begins anew after it was lost.
         Err(ErrorCode::ValidationError) => {
             worker::console_warn!("the ledger is not as long as it was: reading it from its beginning");
-            read(postman, &record, &config, None).await
+            let page = read(postman, &record, &config, None).await;
+            page.map(|page| Page { gap: true, ..page })
         }
         page => page,
     };
     let Ok(page) = page else { return Pulled::Later };
-    if page.gap {
-        worker::console_warn!("webhook {}: the ledger keeps no longer what it has not sent", record.webhook);
-    }
     match take(postman, cursor, &page) {
         Ok(true) if page.position != cursor && !postman.has_all_news(page.position) => Pulled::More,
         Ok(_) => Pulled::All,
@@ -123,6 +122,11 @@ fn take(postman: &Postman, cursor: u64, page: &Page) -> Result<bool, SqlError> {
     // It may have been erased while the ledger was read.
     if postman.record().is_none_or(|record| record.cursor != Some(cursor)) {
         return Ok(false);
+    }
+    if page.gap {
+        worker::console_warn!("a webhook has a gap: the ledger keeps no longer what it was not sent");
+        let before = page.entries.first().map_or(page.position, |first| first.position.saturating_sub(1));
+        postman.queue.note_gap(cursor, before, now, &ids::mint(now, clock::random()))?;
     }
     postman.queue.accept(&events, now, || ids::mint(now, clock::random()))?;
     postman.remember(|record| record.cursor = Some(page.position))?;

@@ -5,7 +5,7 @@
 //! lane is leased meanwhile, so that an attempt nobody hears of again is made anew.
 
 use gateway_domain::event::Envelope;
-use gateway_domain::webhook::{DeliveryStatus, TEST_EVENT, WebhookDelivery};
+use gateway_domain::webhook::{DeliveryStatus, GAP_EVENT, TEST_EVENT, WebhookDelivery};
 use gateway_object::alarm::Timers;
 use gateway_object::calls::webhook::Deliveries;
 use gateway_sql::{Row, Sql, SqlError, Value};
@@ -14,6 +14,8 @@ use crate::record::{INTERRUPTIONS, Outcome, Record, Verdict};
 
 /// While so many wait nothing more is read from the ledger.
 pub const MAX_PENDING: u64 = 10_000;
+/// As many are read from the ledger at a time.
+pub const PAGE: u32 = 200;
 /// How many that the owner is trying out may wait.
 pub const MAX_TESTS: u64 = 10;
 /// How long the object waits for an attempt it has begun: longer than one can take.
@@ -118,6 +120,32 @@ impl<S: Sql> Queue<S> {
         self.open_lane(&event.id, true, now)
     }
 
+    /// Notes that the ledger keeps no longer what comes after `from`, up to `to` at most: a dead letter with nothing in
+    /// it, for its owner to see.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn note_gap(&self, from: u64, to: u64, now: u64, id: &str) -> Result<(), SqlError> {
+        let error = format!(
+            "What came after position {from} is not in the organization's log (any more); sending goes on behind \
+             position {to}. Replay from the sessions' logs what is missing."
+        );
+        self.0.query(
+            "INSERT INTO delivery (id, event_id, event, session, seq, lane, status, created, settled, last_error, body) \
+             VALUES (?1, ?2, ?3, '', 0, '', ?4, ?5, ?5, ?6, ?7) ON CONFLICT (event_id) DO NOTHING",
+            &[
+                id.into(),
+                format!("gap_{from}_{to}").into(),
+                GAP_EVENT.into(),
+                DeliveryStatus::Dead.name().into(),
+                whole(now),
+                error.into(),
+                NOTHING.into(),
+            ],
+        )?;
+        Ok(())
+    }
+
     fn insert(&self, event: &Envelope, lane: &str, now: u64, id: &str) -> Result<bool, SqlError> {
         let body = serde_json::to_string(event).map_err(|error| SqlError(error.to_string()))?;
         let is_too_large = body.len() > MAX_BODY_BYTES;
@@ -162,6 +190,14 @@ impl<S: Sql> Queue<S> {
     /// When the database fails.
     pub fn pending(&self) -> Result<u64, SqlError> {
         self.count("SELECT COUNT(*) FROM delivery WHERE status = 'pending'")
+    }
+
+    /// Whether another page may be taken in.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn has_room(&self) -> Result<bool, SqlError> {
+        Ok(self.pending()? < MAX_PENDING)
     }
 
     /// How many of those the owner is trying out wait.

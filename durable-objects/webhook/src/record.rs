@@ -86,8 +86,12 @@ impl Record {
         self.disabling.is_none() && self.config.as_ref().is_some_and(|config| config.active)
     }
 
-    /// Takes in what the directory says; whether the webhook is switched on by it.
+    /// Takes in what the directory says; whether the webhook is switched on by it. What it said before a change that is
+    /// known already comes too late.
     pub fn configure(&mut self, config: Config) -> bool {
+        if self.config.as_ref().is_some_and(|known| config.rev < known.rev) {
+            return false;
+        }
         let was_active = self.is_active();
         if self.disabling.as_ref().is_some_and(|disabling| disabling.is_outdated_by(&config)) {
             self.disabling = None;
@@ -354,6 +358,19 @@ mod tests {
         // The owner switches it on again.
         assert!(record.configure(config(3, true)));
         assert_eq!((record.is_active(), record.disabling, record.failing_since), (true, None, None));
+    }
+
+    #[test]
+    fn what_was_read_before_a_change_and_comes_after_it_undoes_nothing() {
+        let mut record = active();
+        assert!(!record.configure(config(3, false)));
+        assert!(!record.configure(Config { start: Some(7), ..config(2, true) }));
+        assert_eq!((record.is_active(), record.cursor, record.config), (false, None, Some(config(3, false))));
+        // The same change again: the cron may have sealed its secret anew.
+        let mut record = active();
+        let sealed_anew = Config { secret: "sealed anew".into(), ..config(1, true) };
+        record.configure(sealed_anew.clone());
+        assert_eq!(record.config, Some(sealed_anew));
     }
 
     #[test]

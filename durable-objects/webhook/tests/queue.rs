@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use gateway_domain::event::Envelope;
 use gateway_domain::webhook::{DeliveryStatus, WebhookDelivery};
 use gateway_sql::native::NativeSql;
-use gateway_webhook::queue::{Attempt, LEASE_MS, Queue};
+use gateway_webhook::queue::{Attempt, LEASE_MS, MAX_PENDING, PAGE, Queue};
 use gateway_webhook::record::{INTERRUPTIONS, Outcome, Record, Verdict};
 use serde_json::json;
 
@@ -449,6 +449,67 @@ fn an_event_no_row_can_hold_is_dead_and_holds_up_nothing() {
     assert!(shown.last_error.is_some_and(|error| error.contains("too large")));
     assert_eq!(fixture.queue.replay_dead(100, 0), Ok(0), "there is nothing to replay of it");
     assert_eq!(fixture.deliver_all(0), ["evt_a_2"]);
+}
+
+#[test]
+fn a_gap_is_a_dead_letter_that_nobody_can_send() {
+    let mut fixture = Fixture::new("gap");
+    fixture.accept(&[event("a", 1)], 0);
+    fixture.queue.note_gap(7, 40, 5, "gap").unwrap();
+    // The page is read again after a crash.
+    fixture.crash(6);
+    fixture.queue.note_gap(7, 40, 6, "gap again").unwrap();
+    let page = fixture.queue.list("webhook", Some(DeliveryStatus::Dead), 10, None).unwrap();
+    let [shown] = &page.deliveries[..] else { panic!("{page:?}") };
+    assert_eq!(
+        (shown.event.as_str(), shown.event_id.as_str(), shown.session.as_str(), shown.attempts),
+        ("webhook.gap", "gap_7_40", "", 0)
+    );
+    let said = shown.last_error.as_deref().unwrap();
+    assert!(said.contains("position 7 ") && said.contains("position 40."), "{said}");
+    assert_eq!(fixture.queue.replay_dead(100, 7), Ok(0));
+    assert_eq!(fixture.queue.replay(&["gap".to_owned()], 100, 7), Ok(0));
+    assert_eq!(fixture.deliver_all(7), ["evt_a_1"], "and it holds up nothing");
+    fixture.queue.tidy(5 + 30 * DAY + 1).unwrap();
+    assert_eq!(fixture.all(Some(DeliveryStatus::Dead)), Vec::<String>::new());
+}
+
+/// The ledger has a million events, and the receiver is away: what is taken is bounded, and so is what is in memory.
+#[test]
+fn of_a_million_events_no_more_is_taken_than_may_wait() {
+    const LEDGER: u64 = 1_000_000;
+    let fixture = Fixture::new("million");
+    let mut cursor = 0;
+    // As `pulling` does it: a page as long as there is room.
+    let pull = |cursor: &mut u64, now| {
+        let mut pages = 0;
+        while fixture.queue.has_room().unwrap() && *cursor < LEDGER {
+            let until = LEDGER.min(*cursor + u64::from(PAGE));
+            let page: Vec<Envelope> = (*cursor + 1..=until)
+                .map(|position| event(&format!("s{}", position % 50), position))
+                .collect();
+            let bytes: usize = page.iter().map(|event| serde_json::to_string(event).unwrap().len()).sum();
+            assert!(page.len() <= 200 && bytes < 200 * 400, "{} events, {bytes} bytes", page.len());
+            fixture.accept(&page, now);
+            *cursor = until;
+            pages += 1;
+        }
+        pages
+    };
+    assert_eq!(pull(&mut cursor, 0), 50);
+    assert_eq!((cursor, fixture.queue.pending()), (MAX_PENDING, Ok(MAX_PENDING)));
+    assert_eq!(pull(&mut cursor, 1), 0, "it reads on only when something is delivered");
+    for _ in 0..300 {
+        let attempt = fixture.go(1);
+        assert!(fixture.settle(&attempt, Verdict::Delivered, 1));
+    }
+    assert_eq!(pull(&mut cursor, 2), 2);
+    assert_eq!(cursor, MAX_PENDING + 400);
+    let most = MAX_PENDING + u64::from(PAGE);
+    assert!((MAX_PENDING..most).contains(&fixture.queue.pending().unwrap()));
+    // About half a kilobyte an event: the rest of the million is in the ledger.
+    let size = std::fs::metadata(&fixture.file).unwrap().len();
+    assert!(size < 12_000_000, "{size} bytes");
 }
 
 #[test]

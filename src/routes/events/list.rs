@@ -3,16 +3,15 @@
 use axum::extract::State;
 use axum::response::Response;
 use gateway_domain::error::ApiError;
-use gateway_domain::event::{Envelope, types};
+use gateway_domain::event::types;
 use gateway_domain::page;
 use gateway_domain::{ids, position};
 use gateway_object::calls::organization::{Call, Page};
 use gateway_object::calls::reader::{Filter, Socket};
 use http::{HeaderMap, StatusCode};
-use serde::Serialize;
-use utoipa::ToSchema;
 use worker::Env;
 
+use super::EventList;
 use super::wanted::{Wanted, last_event_id, wait};
 use super::watched::watched;
 use crate::auth::Allowed;
@@ -20,18 +19,6 @@ use crate::error::Refusal;
 use crate::ledger_object::LedgerObject;
 use crate::request::Query;
 use crate::routes::sessions::{find, json};
-
-/// A page of the organization's log.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct LedgerPage {
-    /// The events: in each session's order, and always in the same order.
-    data: Vec<Envelope>,
-    /// The position to go on after, also when there is nothing new.
-    next_cursor: String,
-    /// Whether events between `after` and the first of these are not kept any more.
-    gap: bool,
-}
 
 /// Reads the log of all the organization's sessions: as a page, a stream or a WebSocket, like a session's log. Positions
 /// are opaque. Events are kept from the first read (or webhook) on: who reads at least once a week misses nothing.
@@ -41,7 +28,7 @@ pub struct LedgerPage {
            ("session" = Option<String>, Query, description = "One session; all when absent."),
            ("wait" = Option<u32>, Query, description = "Seconds to wait for the first event, 0 to 30."),
            ("limit" = Option<u32>, Query, description = "1 to 200; 50 when absent.")),
-    responses((status = 200, content((LedgerPage = "application/json"), (String = "text/event-stream"),
+    responses((status = 200, content((EventList = "application/json"), (String = "text/event-stream"),
                                      (String = "application/x-ndjson"))),
               (status = 101, description = "A WebSocket."),
               (status = 400, body = ApiError), (status = 401, body = ApiError), (status = 403, body = ApiError),
@@ -74,7 +61,7 @@ pub async fn list(
             let limit = page::limit(query.get("limit"))?;
             let wait = wait(query.get("wait"))?;
             let page: Page = ledger.call(Call::Read { after, limit, wait, filter, listens: true }).await?;
-            let answer = LedgerPage {
+            let answer = EventList {
                 data: page.entries.into_iter().map(|entry| entry.event).collect(),
                 next_cursor: position::of_ledger(organization.as_str(), page.position),
                 gap: page.gap,

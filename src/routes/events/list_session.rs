@@ -3,13 +3,14 @@
 use axum::extract::State;
 use axum::response::Response;
 use gateway_domain::error::ApiError;
-use gateway_domain::event::{Envelope, position, types};
-use gateway_domain::page::{self, List};
+use gateway_domain::event::{position, types};
+use gateway_domain::page;
 use gateway_object::calls::reader::{Filter, Socket};
 use gateway_object::calls::session::{Call, EventPage};
 use http::{HeaderMap, StatusCode};
 use worker::Env;
 
+use super::EventList;
 use super::wanted::{Wanted, last_event_id, wait};
 use super::watched::watched;
 use crate::auth::Allowed;
@@ -28,7 +29,7 @@ use crate::session_object::SessionObject;
            ("types" = Option<String>, Query, description = "Event types, separated by commas; all when absent."),
            ("wait" = Option<u32>, Query, description = "Seconds to wait for the first event, 0 to 30."),
            ("limit" = Option<u32>, Query, description = "1 to 200; 50 when absent.")),
-    responses((status = 200, content((List<Envelope> = "application/json"), (String = "text/event-stream"),
+    responses((status = 200, content((EventList = "application/json"), (String = "text/event-stream"),
                                      (String = "application/x-ndjson"))),
               (status = 101, description = "A WebSocket."),
               (status = 400, body = ApiError), (status = 401, body = ApiError), (status = 403, body = ApiError),
@@ -54,7 +55,8 @@ pub async fn list_session(
             let limit = page::limit(query.get("limit"))?;
             let wait = wait(query.get("wait"))?;
             let page: EventPage = object.call(Call::Events { after, limit, wait, types }).await?;
-            json(StatusCode::OK, &List { data: page.events, next_cursor: Some(page.position.to_string()) })
+            let next_cursor = page.position.to_string();
+            json(StatusCode::OK, &EventList { data: page.events, next_cursor, gap: page.gap })
         }
         Wanted::Stream(format) => {
             let stream = object.stream(Call::Stream { after: resumed()?, types, format }).await?;

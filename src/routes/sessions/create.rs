@@ -3,7 +3,6 @@
 use axum::extract::State;
 use axum::response::Response;
 use gateway_domain::error::ApiError;
-use gateway_domain::ids;
 use gateway_domain::session::{CreateSessionInputBody, WASession};
 use gateway_object::calls::session::Call;
 use http::StatusCode;
@@ -12,9 +11,9 @@ use worker::Env;
 use super::{json, present};
 use crate::audit::About;
 use crate::auth::Allowed;
-use crate::configuration::{now, random};
 use crate::directory::{Directory, NewSession};
 use crate::error::Refusal;
+use crate::idempotency::NewId;
 use crate::request::OptionalJson;
 use crate::session_object::SessionObject;
 
@@ -27,11 +26,11 @@ use crate::session_object::SessionObject;
 pub async fn create(
     State(env): State<Env>,
     Allowed { principal, .. }: Allowed,
+    NewId { id, may_exist }: NewId,
     OptionalJson(body): OptionalJson<CreateSessionInputBody>,
 ) -> Result<Response, Refusal> {
     body.validate()?;
     let directory = Directory::of(&env, &principal.organization)?;
-    let id = ids::mint(now(), random());
     let session = NewSession {
         id: &id,
         label: body.label.as_deref(),
@@ -43,7 +42,11 @@ pub async fn create(
         connected: body.start.unwrap_or(false),
         user: principal.user(),
     };
-    let row = directory.insert_session(&session).await?;
+    let made = if may_exist { directory.session(&id).await? } else { None };
+    let row = match made {
+        Some(row) => row,
+        None => directory.insert_session(&session).await?,
+    };
     let observed =
         if session.connected { Some(SessionObject::of(&env, &row).call(Call::Start).await?) } else { None };
     let mut response = json(StatusCode::CREATED, &present(&env, row, observed))?;

@@ -3,18 +3,19 @@
 use axum::extract::State;
 use axum::response::Response;
 use gateway_domain::error::ApiError;
-use gateway_domain::ids;
 use gateway_domain::webhook::{MAX_PER_ORGANIZATION, WebhookBody, WebhookWithSecret};
 use http::StatusCode;
 use worker::Env;
 
-use super::{announce, check_session, mint, reveal, seal};
+use super::{announce, check_session, mint, present, reveal, seal};
 use crate::audit::About;
 use crate::auth::Allowed;
-use crate::configuration::{now, random, webhook_reach};
+use crate::configuration::webhook_reach;
 use crate::directory::Directory;
 use crate::error::Refusal;
+use crate::idempotency::{NewId, shown_before};
 use crate::request::Json;
+use crate::routes::sessions::json;
 
 /// Makes a webhook, which is sent what happens from now on. The answer has its `secret`, which is never shown again.
 #[utoipa::path(post, path = "/api/v1/webhooks", operation_id = "createWebhook", tag = "Webhooks",
@@ -26,6 +27,7 @@ use crate::request::Json;
 pub async fn create(
     State(env): State<Env>,
     Allowed { principal, .. }: Allowed,
+    NewId { id, may_exist }: NewId,
     Json(body): Json<WebhookBody>,
 ) -> Result<Response, Refusal> {
     let settings = body.read(webhook_reach(&env))?;
@@ -34,7 +36,11 @@ pub async fn create(
     };
     let directory = Directory::of(&env, &principal.organization)?;
     check_session(&directory, settings.session.as_ref()).await?;
-    let id = ids::mint(now(), random());
+    let about = About::made("webhooks", &id);
+    if may_exist && let Some(row) = directory.webhook(&id).await? {
+        announce(&env, &directory, &row).await;
+        return Ok(about.on(shown_before(json(StatusCode::CREATED, &present(row))?)));
+    }
     let secret = settings.secret.clone().map_or_else(mint, Ok)?;
     let sealed = seal(&env, &secret, &id)?;
     let Some(row) = directory.insert_webhook(&id, url, &settings, &sealed).await? else {
@@ -42,7 +48,5 @@ pub async fn create(
         return Err(ApiError::conflict(message).into());
     };
     announce(&env, &directory, &row).await;
-    let mut response = reveal(StatusCode::CREATED, row, &secret)?;
-    response.extensions_mut().insert(About::made("webhooks", &id));
-    Ok(response)
+    Ok(about.on(reveal(StatusCode::CREATED, row, &secret)?))
 }

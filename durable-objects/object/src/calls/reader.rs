@@ -25,10 +25,19 @@ impl Filter {
 /// Who opened a WebSocket: as long as they would be let in, it stays.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Caller {
-    /// The API key's id; `None` for a person.
-    pub key: Option<String>,
+    /// The API key; `None` for a person.
+    pub key: Option<Key>,
     /// When a person's login ends, epoch milliseconds.
     pub until: Option<u64>,
+}
+
+/// An API key that opened the door.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Key {
+    /// Its id.
+    pub id: String,
+    /// The hash of the secret that was shown: after a rotation the id has another.
+    pub hash: String,
 }
 
 /// A WebSocket that is being opened.

@@ -82,6 +82,20 @@ pub enum Call {
     StartBackfill,
     /// The newest backfill; answers [`BackfillJob`](gateway_domain::backfill::BackfillJob), or 404 when there was none.
     Backfill,
+    /// A message; answers [`StoredMessage`](gateway_domain::stored_message::StoredMessage).
+    Message {
+        /// Its id on WhatsApp.
+        id: String,
+        /// The chat it is in; any when absent.
+        chat: Option<String>,
+    },
+    /// A message's media; answers its bytes.
+    Media {
+        /// The message's id on WhatsApp.
+        id: String,
+        /// The chat it is in; any when absent.
+        chat: Option<String>,
+    },
     /// Send a text; answers [`SendResult`](gateway_domain::message::SendResult) after the server's ack.
     Send(Text),
     /// A page of the log; answers [`EventPage`].
@@ -163,4 +177,6 @@ pub struct EventPage {
     pub events: Vec<Envelope>,
     /// The `seq` to go on after.
     pub position: u64,
+    /// Whether events between the position asked for and the first of these are not kept any more.
+    pub gap: bool,
 }

@@ -2,6 +2,7 @@
 
 use event_listener::EventListener;
 use gateway_domain::event::Envelope;
+use gateway_domain::stream::Position;
 use gateway_sql::SqlError;
 use serde_json::Value;
 
@@ -40,7 +41,7 @@ pub trait Log {
     /// A position, as readers are told it.
     fn told(&self, position: u64) -> Value;
     /// A position that a reader names.
-    fn named(&self, position: &Value) -> Option<u64>;
+    fn named(&self, position: &Position) -> Option<u64>;
     /// Wakes when the log has grown, or is gone.
     fn listen(&self) -> EventListener;
     /// Whether nobody reads it any more: it was deleted.

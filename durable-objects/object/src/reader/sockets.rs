@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use worker::{Response, State, WebSocket, WebSocketIncomingMessage, WebSocketPair};
 
 use super::{Log, opening};
-use crate::calls::reader::{Caller, Filter, Socket};
+use crate::calls::reader::{Caller, Filter, Key, Socket};
 use crate::clock;
 
 /// The most sockets of one log.
@@ -27,10 +27,13 @@ const WINDOW_BYTES: usize = 4 * 1024 * 1024;
 const PATIENCE_MS: u64 = 60_000;
 /// How many events are read at a time.
 const BATCH: u32 = 100;
+/// The longest thing a reader has to say.
+const LONGEST: usize = 256;
 /// Where the runtime tells our sockets from others.
 const TAG: &str = "reader";
 /// Close codes: policy violation (RFC 6455), and our own for a log that is gone.
 const NOT_LET_IN: u16 = 1008;
+const TOO_BIG: u16 = 1009;
 const TOO_SLOW: u16 = 4008;
 const GONE: u16 = 4004;
 
@@ -40,6 +43,8 @@ struct Reader {
     filter: Filter,
     caller: Caller,
     position: u64,
+    /// What it acknowledged last.
+    acknowledged: u64,
     /// What it was sent and has not acknowledged.
     unacknowledged: u32,
     bytes: usize,
@@ -71,6 +76,7 @@ impl Sockets<'_> {
             filter: asked.filter,
             caller: asked.caller,
             position: opening.position,
+            acknowledged: opening.position,
             unacknowledged: 0,
             bytes: 0,
             paused_at: None,
@@ -103,6 +109,10 @@ impl Sockets<'_> {
         let WebSocketIncomingMessage::String(text) = message else {
             return close(socket, NOT_LET_IN, "text only");
         };
+        // Before it is parsed: a message may have 32 MiB, and the memory is everybody's.
+        if text.len() > LONGEST {
+            return close(socket, TOO_BIG, "too long");
+        }
         if text == "ping" {
             return say(socket, "pong");
         }
@@ -113,6 +123,14 @@ impl Sockets<'_> {
         let Some((position, mut reader)) = acknowledged else {
             return close(socket, NOT_LET_IN, "not an acknowledgement");
         };
+        // Nobody has dealt with what was not sent; and what was acknowledged is not counted again.
+        if position > reader.position {
+            return close(socket, NOT_LET_IN, "acknowledges what was not sent");
+        }
+        if position <= reader.acknowledged {
+            return;
+        }
+        reader.acknowledged = position;
         match outstanding(log, position, &reader) {
             Ok((events, bytes)) => {
                 (reader.unacknowledged, reader.bytes, reader.paused_at) = (events, bytes, None);
@@ -139,7 +157,8 @@ impl Sockets<'_> {
                 close(&socket, TOO_SLOW, "too slow: acknowledge what was sent");
             } else {
                 serve(log, &socket);
-                say(&socket, &Frame::Heartbeat.json(&log.told(reader.position)));
+                let position = kept(&socket).map_or(reader.position, |reader| reader.position);
+                say(&socket, &Frame::Heartbeat.json(&log.told(position)));
             }
         }
     }
@@ -155,8 +174,8 @@ impl Sockets<'_> {
 
     /// The keys that hold a socket open, each once.
     #[must_use]
-    pub fn keys(&self) -> Vec<String> {
-        let mut keys: Vec<String> = self.all().iter().filter_map(|socket| kept(socket)?.caller.key).collect();
+    pub fn keys(&self) -> Vec<Key> {
+        let mut keys: Vec<Key> = self.all().iter().filter_map(|socket| kept(socket)?.caller.key).collect();
         keys.sort_unstable();
         keys.dedup();
         keys

@@ -13,9 +13,10 @@ use worker::{Delay, Headers, Response};
 
 use super::{Log, opening};
 use crate::calls::reader::Filter;
+use crate::clock;
 
-/// A sign of life this often keeps proxies from closing a quiet stream.
-const HEARTBEAT: Duration = Duration::from_secs(20);
+/// A sign of life this often keeps proxies from closing a quiet stream, in milliseconds.
+const HEARTBEAT_MS: u64 = 20_000;
 /// How many events are read at a time.
 const BATCH: u32 = 100;
 
@@ -25,6 +26,8 @@ struct Reader<L> {
     format: Format,
     position: u64,
     ready: VecDeque<String>,
+    /// When something was last said, epoch milliseconds.
+    said_at: u64,
 }
 
 /// The stream from a position, or from now on.
@@ -45,7 +48,7 @@ pub fn stream<L: Log + 'static>(
     let told = log.told(opening.position);
     let mut ready = VecDeque::from([Frame::Connected.write(format, &told)]);
     ready.extend(opening.reset.map(|reason| Frame::Reset(reason).write(format, &told)));
-    let reader = Reader { log, filter, format, position: opening.position, ready };
+    let reader = Reader { log, filter, format, position: opening.position, ready, said_at: clock::now() };
     let frames = unfold(reader, |mut reader| async move {
         let frame = reader.next().await?;
         Some((Ok::<_, worker::Error>(frame.into_bytes()), reader))
@@ -62,6 +65,7 @@ impl<L: Log> Reader<L> {
     async fn next(&mut self) -> Option<String> {
         loop {
             if let Some(frame) = self.ready.pop_front() {
+                self.said_at = clock::now();
                 return Some(frame);
             }
             // Before reading: what is written in between must wake us.
@@ -72,8 +76,12 @@ impl<L: Log> Reader<L> {
             match self.fill() {
                 Ok(true) => {}
                 Ok(false) => {
-                    if let Either::Right(_) = select(woken, Delay::from(HEARTBEAT)).await {
-                        return Some(Frame::Heartbeat.write(self.format, &self.log.told(self.position)));
+                    // Also when the log grows all the time by what this reader does not want.
+                    let left = (self.said_at + HEARTBEAT_MS).saturating_sub(clock::now());
+                    let heartbeat = Delay::from(Duration::from_millis(left));
+                    if left == 0 || matches!(select(woken, heartbeat).await, Either::Right(_)) {
+                        self.ready
+                            .push_back(Frame::Heartbeat.write(self.format, &self.log.told(self.position)));
                     }
                 }
                 Err(error) => {

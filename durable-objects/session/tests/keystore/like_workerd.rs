@@ -91,6 +91,9 @@ impl Sql for LikeWorkerd {
         let rows = self.0.sqlite.query(statement, &bindings)?;
         rows.iter().map(|row| row.0.iter().map(carried).collect::<Result<_, _>>().map(Row)).collect()
     }
+    fn atomically<T>(&self, work: impl FnOnce() -> Result<T, SqlError>) -> Result<T, SqlError> {
+        work()
+    }
 }
 
 /// A value on its way through JavaScript.

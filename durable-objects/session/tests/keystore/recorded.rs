@@ -54,6 +54,9 @@ impl Sql for Recorded {
         }
         answer
     }
+    fn atomically<T>(&self, work: impl FnOnce() -> Result<T, SqlError>) -> Result<T, SqlError> {
+        work()
+    }
 }
 
 impl Drop for Recorded {

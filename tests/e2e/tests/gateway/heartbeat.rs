@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures::future::join_all;
+use serde_json::json;
 use tokio::time::Instant;
 
 use crate::harness::{Organization, Patience, Session, eventually, tests};
@@ -53,6 +54,10 @@ async fn a_session_that_hears_something_now_and_then_is_not_taken_for_a_silent_o
     let organization = Organization::new();
     let friend = organization.gateway.simulator().phone().await;
     let listeners = join_all((0..LISTENERS).map(|_| Session::working_in(&organization))).await;
+    // Whether WhatsApp pings, and how often, is its own affair: a client does not count on it.
+    for (_, phone) in &listeners {
+        phone.fault(json!({"kind": "no_pings"})).await;
+    }
     let devices = async || join_all(listeners.iter().map(|(_, phone)| phone.device())).await;
     let before = devices().await;
     let began = Instant::now();

@@ -31,6 +31,8 @@ fn operations() -> Vec<(Method, &'static str, Option<Value>, &'static str)> {
         (Method::POST, ":restart", None, "manage"),
         (Method::POST, ":logout", None, "manage"),
         (Method::POST, "/messages", Some(text), "send"),
+        (Method::GET, "/messages/3EB0", None, "read"),
+        (Method::GET, "/messages/3EB0/media", None, "read"),
         (Method::GET, "/events", None, "events"),
         (Method::GET, "/events?after=5&wait=3&types=message", None, "events"),
         (Method::DELETE, "", None, "manage"),
@@ -60,13 +62,17 @@ fn body_of(operation: &str) -> Option<Value> {
         "createWebhook" => Some(json!({"url": "http://127.0.0.1:9/"})),
         "updateWebhook" => Some(json!({"active": false})),
         "replayWebhook" => Some(json!({"status": "dead"})),
+        "createRealtimeTicket" => Some(json!({"types": ["message"]})),
         _ => None,
     }
 }
 
 async fn every_operation_on_another_organizations_things_answers_as_if_they_never_existed() {
-    let (session, _phone) = Session::working().await;
+    let (session, phone) = Session::working().await;
     let owner = &session.organization;
+    let message = phone.simulator.phone().await.text(&phone.number, "for the owner").await;
+    session.event_of("message", &message).await;
+    session.get(&format!("/messages/{message}")).await.expect(200);
     let linking = owner.session(&json!({"start": true})).await;
     linking.code().await;
     let key = owner.post_json("/api/v1/api-keys", &json!({"name": "theirs", "permissions": ["read"]})).await;
@@ -75,7 +81,7 @@ async fn every_operation_on_another_organizations_things_answers_as_if_they_neve
     let webhook = webhook.expect(201)["id"].as_str().unwrap().to_owned();
     // Two, because what a stranger asks for stands in the stranger's own audit log.
     let (stranger, quiet_stranger) = (Organization::new(), Organization::new());
-    let theirs = [session.id.as_str(), &linking.id, &key, &webhook, &owner.name];
+    let theirs = [session.id.as_str(), &linking.id, &key, &webhook, &message, &owner.name];
     let shown = async || {
         let mut rows = vec![
             owner.get(&format!("/api/v1/api-keys/{key}")).await.expect(200),
@@ -113,7 +119,8 @@ async fn every_operation_on_another_organizations_things_answers_as_if_they_neve
                 }
             };
             for thing in things {
-                let at = |id: &str| path.replace("{session}", id).replace("{id}", id);
+                let at =
+                    |id: &str| path.replace("{session}", id).replace("{id}", id).replace("{mid}", &message);
                 let (foreign, nowhere) = (call(&at(thing)).await, call(&at(NEVER)).await);
                 // A key is told that it may not before anything is looked for.
                 match operation["x-capability"].as_str() {
@@ -149,6 +156,39 @@ async fn another_organizations_session_answers_like_one_that_never_existed() {
             foreign.expect_error(404, "not_found");
             assert_eq!(foreign.fingerprint(), nowhere.fingerprint(), "{} as {accept}", foreign.call);
         }
+    }
+    // Named beside the path.
+    for call in ["/api/v1/events?session=", "/api/v1/events?wait=1&session="] {
+        let answer = async |id: &str| stranger.get(&format!("{call}{id}")).await;
+        let (foreign, nowhere) = (answer(&session.id).await, answer(NEVER).await);
+        foreign.expect_error(404, "not_found");
+        assert_eq!(foreign.fingerprint(), nowhere.fingerprint(), "{}", foreign.call);
+    }
+    let url = "http://127.0.0.1:9/";
+    for (path, field, rest) in [
+        ("/api/v1/realtime/ticket", "session", json!({})),
+        ("/api/v1/webhooks", "sessionId", json!({ "url": url })),
+    ] {
+        let answer = async |id: &str| {
+            let mut body = rest.clone();
+            body[field] = json!(id);
+            stranger.post_json(path, &body).await
+        };
+        let (foreign, nowhere) = (answer(&session.id).await, answer(NEVER).await);
+        foreign.expect_error(404, "not_found");
+        assert_eq!(foreign.fingerprint(), nowhere.fingerprint(), "{}", foreign.call);
+    }
+    // Nor does a webhook of one's own lead to another's session.
+    let own = stranger.post_json("/api/v1/webhooks", &json!({ "url": url })).await.expect(201);
+    let own = format!("/api/v1/webhooks/{}", own["id"].as_str().unwrap());
+    let stretch = |id: &str| json!({ "session": id, "fromSeq": 1, "toSeq": 9 });
+    let replay = async |id: &str| stranger.post_json(&format!("{own}:replay"), &stretch(id)).await;
+    let change = async |id: &str| stranger.call(Method::PATCH, &own, Some(&json!({ "sessionId": id }))).await;
+    for (foreign, nowhere) in
+        [(replay(&session.id).await, replay(NEVER).await), (change(&session.id).await, change(NEVER).await)]
+    {
+        foreign.expect_error(404, "not_found");
+        assert_eq!(foreign.fingerprint(), nowhere.fingerprint(), "{}", foreign.call);
     }
     // What is wrong in the request is said of both alike.
     for body in [json!({"nope": 1}), json!({"type": "text", "to": "x", "text": ""})] {
@@ -206,6 +246,8 @@ async fn a_key_does_what_it_is_allowed_to_and_nothing_else() {
                 assert_eq!(error["details"]["capability"], *needed, "{}", answer.call);
             } else if *rest == "/qr" {
                 answer.expect_error(400, "validation_error");
+            } else if rest.starts_with("/messages/") {
+                answer.expect_error(404, "not_found");
             } else {
                 answer.expect(200);
             }

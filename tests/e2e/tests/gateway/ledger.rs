@@ -1,9 +1,14 @@
 //! The organization's log: all its sessions in one order, on every transport, and who may hold it open.
 
+use std::time::Duration;
+
 use reqwest::Method;
+use rusqlite::params;
 use serde_json::{Value, json};
 
-use crate::harness::{Lines, Organization, Patience, Phone, Said, Session, Socket, Sse, eventually, tests};
+use crate::harness::{
+    Lines, Organization, Patience, Phone, Said, Session, Socket, Sse, eventually, now_ms, tests,
+};
 
 tests![
     an_organization_reads_all_its_sessions_in_one_order,
@@ -12,10 +17,12 @@ tests![
     every_transport_goes_on_where_it_was,
     positions_that_are_damaged_or_anothers_are_refused,
     a_ticket_opens_one_socket_for_what_it_was_minted_for,
+    a_ticket_is_good_for_thirty_seconds,
     a_socket_needs_a_ticket_or_a_key,
     a_slow_socket_is_paused_and_goes_on_when_it_acknowledges,
     a_socket_that_talks_nonsense_is_closed,
     a_revoked_key_closes_its_sockets,
+    a_revoked_key_ends_its_streams,
     the_end_of_a_session_closes_its_sockets,
     lines_and_sockets_read_a_sessions_log_too,
 ];
@@ -239,6 +246,30 @@ async fn a_ticket_opens_one_socket_for_what_it_was_minted_for() {
     assert_eq!(usize::from(first.is_ok()) + usize::from(second.is_ok()), 1, "{first:?} {second:?}");
 }
 
+async fn a_ticket_is_good_for_thirty_seconds() {
+    let organization = Organization::new();
+    let gateway = &organization.gateway;
+    let mint = async || {
+        let before = now_ms();
+        let minted = organization.post_json("/api/v1/realtime/ticket", &json!({})).await.expect(200);
+        let expires_at = minted["expiresAt"].as_u64().unwrap();
+        assert!((before + 30_000..=now_ms() + 30_000).contains(&expires_at), "{minted}");
+        format!("/api/v1/realtime?ticket={}", minted["ticket"].as_str().unwrap())
+    };
+    // As if so much of its time had passed.
+    let age = |by: i64| {
+        let statement = "UPDATE realtime_ticket SET expires_at = expires_at - ?2 WHERE organization_id = ?1";
+        let aged = gateway.directory().execute(statement, params![organization.name, by]).unwrap();
+        assert_eq!(aged, 1);
+    };
+    let path = mint().await;
+    age(30_000);
+    assert_eq!(Socket::bare(gateway, &path).await.unwrap_err(), "401");
+    let path = mint().await;
+    age(15_000);
+    assert_eq!(Socket::bare(gateway, &path).await.unwrap().frame().await["type"], "connected");
+}
+
 async fn a_socket_needs_a_ticket_or_a_key() {
     let organization = Organization::new();
     let gateway = &organization.gateway;
@@ -337,6 +368,43 @@ async fn a_revoked_key_closes_its_sockets() {
     assert_eq!(another.frame().await["type"], "connected");
     another.say("ping").await;
     while another.next().await != Said::Text("pong".to_owned()) {}
+}
+
+async fn a_revoked_key_ends_its_streams() {
+    let organization = Organization::new();
+    let session = organization.session(&json!({})).await;
+    let body = json!({ "name": "reader", "permissions": ["events"] });
+    let key = organization.post_json("/api/v1/api-keys", &body).await.expect(201);
+    let holder = Organization {
+        gateway: organization.gateway.clone(),
+        name: organization.name.clone(),
+        key: key["key"].as_str().unwrap().to_owned(),
+    };
+    let paths = ["/api/v1/events".to_owned(), session.path("/events")];
+    let mut frames = Vec::new();
+    let mut lines = Vec::new();
+    for path in &paths {
+        frames.push(Sse::open(&holder, path, None).await);
+        lines.push(Lines::open(&holder, path).await);
+    }
+    let mut another = Lines::open(&organization, &paths[0]).await;
+    for (frames, lines) in frames.iter_mut().zip(&mut lines) {
+        assert_eq!(frames.frame().await.event, "connected");
+        assert_eq!(lines.line().await["type"], "connected");
+    }
+    organization.delete(&format!("/api/v1/api-keys/{}", key["id"].as_str().unwrap())).await.expect(204);
+    let ends = frames.iter_mut().zip(&mut lines).map(async |(frames, lines)| {
+        // Heartbeats may come first.
+        let of_frames = async { while frames.read().await.is_some() {} };
+        let of_lines = async { while lines.next().await.is_some() {} };
+        futures::join!(of_frames, of_lines);
+    });
+    let ended = tokio::time::timeout(Duration::from_mins(1), futures::future::join_all(ends)).await;
+    assert!(ended.is_ok(), "a stream goes on without its key");
+    let (first, second) = (another.line().await, session.post(":start").await);
+    assert_eq!(first["type"], "connected");
+    second.expect(200);
+    assert_eq!(another.line().await["event"]["session"], session.id, "another key's stream goes on");
 }
 
 async fn the_end_of_a_session_closes_its_sockets() {

@@ -25,6 +25,7 @@ mod contract;
 mod costs;
 mod events;
 mod heartbeat;
+mod idempotency;
 mod isolation;
 mod ledger;
 mod lifecycle;
@@ -66,6 +67,7 @@ fn main() -> ExitCode {
         storm::tests(),
         chaos::tests(),
         costs::tests(),
+        idempotency::tests(),
         sweep::tests(),
         lifecycle::tests(),
         api_keys::tests(),

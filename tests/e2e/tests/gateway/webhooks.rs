@@ -22,6 +22,7 @@ tests![
     a_range_of_a_session_can_be_delivered_again,
     a_test_delivery_goes_the_same_way,
     gone_disables_the_webhook_and_says_so,
+    what_fails_for_too_long_is_switched_off_and_says_so,
     a_redirect_is_not_followed,
     receivers_that_misbehave_are_failures_and_cost_nobody_else,
     a_webhook_of_a_deleted_session_is_gone,
@@ -210,6 +211,16 @@ async fn a_webhook_gets_only_the_events_and_the_session_it_asks_for() {
     organization.patch(&path(&made, ""), &body).await.expect(200);
     let id = friend.text(&other_phone.number, "on again, and for all").await;
     taken(&receiver, &id).await;
+    // Nobody kept what came meanwhile: that is said, and can't be sent.
+    let dead = deliveries(&organization, &made, "&status=dead").await;
+    let [gap] = &dead[..] else { panic!("{dead:?}") };
+    assert_eq!(
+        (&gap["event"], &gap["attempts"], &gap["session"]),
+        (&json!("webhook.gap"), &json!(0), &json!(""))
+    );
+    assert!(gap["lastError"].as_str().unwrap().contains("not in the organization's log"), "{gap}");
+    let replayed = organization.post_json(&path(&made, ":replay"), &json!({ "status": "dead" })).await;
+    assert_eq!(replayed.expect(202), json!({ "queued": 0 }));
 }
 
 async fn a_failed_delivery_is_repeated_with_the_same_id_and_holds_up_only_its_session() {
@@ -372,6 +383,42 @@ async fn gone_disables_the_webhook_and_says_so() {
     receiver.becomes(|_| Reply::Status(200));
     organization.patch(&path(&webhook, ""), &json!({ "active": true })).await.expect(200);
     taken(&receiver, &id).await;
+}
+
+async fn what_fails_for_too_long_is_switched_off_and_says_so() {
+    // 1.7 s.
+    let sandbox = Sandbox::start_with(&["--var", "WEBHOOK_FAILING_DAYS=0.00002"]).await;
+    let organization = Organization::on(&sandbox);
+    let receiver = Receiver::that(|_| Reply::Status(500)).await;
+    let another = Receiver::good().await;
+    let (session, me) = Session::working_in(&organization).await;
+    let body = json!({ "url": receiver.url("/"), "events": ["message"], "sessionId": session.id,
+                       "retryPolicy": quick(30) });
+    let failing = webhook(&organization, &body).await;
+    let events = json!(["webhook.disabled"]);
+    webhook(&organization, &json!({ "url": another.url("/"), "events": events })).await;
+    let id = me.simulator.phone().await.text(&me.number, "in vain").await;
+    let event = another.wait("webhook.disabled", SOON, |_| true).await.json();
+    let payload = json!({ "webhookId": failing["id"], "reason": "failing" });
+    assert_eq!(
+        (&event["event"], &event["payload"], &event["session"], &event["seq"]),
+        (&json!("webhook.disabled"), &payload, &json!(""), &json!(0)),
+        "{event}"
+    );
+    let row = organization.get(&path(&failing, "")).await.expect(200);
+    assert_eq!((&row["active"], &row["disabledReason"]), (&json!(false), &json!("failing")), "{row}");
+    let attempts = receiver.all();
+    let disabled_at = row["disabledAt"].as_u64().unwrap();
+    assert!(attempts.len() >= 2 && attempts.iter().all(|one| one.at <= disabled_at), "{attempts:?}");
+    assert!(disabled_at - attempts[0].at >= 1_500, "so soon: {attempts:?}");
+    // What waits stays, and goes when it is on again.
+    let waiting = deliveries(&organization, &failing, "&status=pending").await;
+    assert_eq!(waiting.len(), 1, "{waiting:?}");
+    receiver.becomes(|_| Reply::Status(200));
+    let row = organization.patch(&path(&failing, ""), &json!({ "active": true })).await.expect(200);
+    assert_eq!((&row["active"], &row["disabledReason"]), (&json!(true), &Value::Null), "{row}");
+    taken(&receiver, &id).await;
+    assert_eq!(another.all().len(), 1, "told once");
 }
 
 async fn a_redirect_is_not_followed() {
