@@ -123,7 +123,7 @@ fn may_repeat(call: &Call) -> bool {
         // The second would be told that the first is running.
         | Call::StartBackfill => false,
         #[cfg(feature = "simulator")]
-        Call::Panic | Call::Crash(_) | Call::Vanish => false,
+        Call::Panic | Call::Crash(_) | Call::Vanish { .. } => false,
         _ => true,
     }
 }

@@ -23,6 +23,7 @@ pub mod linking;
 pub mod message;
 pub mod metrics;
 pub mod outbound_address;
+pub mod pacing;
 pub mod page;
 pub mod position;
 pub mod session;

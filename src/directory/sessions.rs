@@ -188,7 +188,7 @@ impl Directory {
         is_owed: bool,
     ) -> Result<Option<SessionRow>, Refusal> {
         let statement = format!(
-            "UPDATE session SET desired = ?3, updated_at = ?4, desired_at = COALESCE(?5, desired_at) \
+            "UPDATE session SET desired = ?3, updated_at = ?4, desired_at = CASE WHEN ?5 IS NULL THEN desired_at ELSE MAX(desired_at + 1, ?5) END \
              WHERE organization_id = ?1 AND id = ?2 AND desired <> 'deleted' RETURNING {COLUMNS}"
         );
         let now = now();
@@ -199,8 +199,7 @@ impl Directory {
 
     /// Notes that the owner wants the session gone: the cron finishes a delete that is cut off.
     pub async fn want_deleted(&self, id: &str) -> Result<(), Refusal> {
-        let statement =
-            "UPDATE session SET desired = 'deleted', desired_at = ?3 WHERE organization_id = ?1 AND id = ?2";
+        let statement = "UPDATE session SET desired = 'deleted', desired_at = MAX(desired_at + 1, ?3) WHERE organization_id = ?1 AND id = ?2";
         let bindings = [self.organization.as_str().into(), id.into(), moment(now())];
         asking(true, || async { self.database.prepare(statement).bind(&bindings)?.run().await.map(drop) })
             .await

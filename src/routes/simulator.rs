@@ -20,6 +20,7 @@ use crate::session_object::SessionObject;
 const PANIC: &str = "/simulator/sessions/{session}/panic";
 const CRASH_POINT: &str = "/simulator/sessions/{session}/crash-point";
 const VANISH: &str = "/simulator/sessions/{session}/vanish";
+const EVICT: &str = "/simulator/sessions/{session}/evict";
 const OBSERVED_AT: &str = "/simulator/sessions/{session}/observed-at";
 const COSTS: &str = "/simulator/costs";
 const OPERATION: Operation = Operation::quiet("simulator", Access::Needs(Capability::Manage));
@@ -30,6 +31,7 @@ pub fn operations() -> impl Iterator<Item = (String, Vec<(Method, &'static Opera
         (PANIC, Method::POST),
         (CRASH_POINT, Method::POST),
         (VANISH, Method::POST),
+        (EVICT, Method::POST),
         (OBSERVED_AT, Method::PUT),
         (COSTS, Method::GET),
     ];
@@ -42,6 +44,7 @@ pub fn router() -> Router<Env> {
         .route(PANIC, post(panic_in_object))
         .route(CRASH_POINT, post(set_crash_point))
         .route(VANISH, post(vanish))
+        .route(EVICT, post(evict))
         .route(OBSERVED_AT, put(set_observed_at))
         .route(COSTS, get(costs))
 }
@@ -82,7 +85,7 @@ async fn vanish(
     SessionId(id): SessionId,
 ) -> Result<StatusCode, Refusal> {
     let row = find(&env, &principal, &id).await?;
-    SessionObject::of(&env, &row).call::<()>(Call::Vanish).await?;
+    SessionObject::of(&env, &row).call::<()>(Call::Vanish { keeps_alarm: false }).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -94,6 +97,18 @@ async fn costs() -> Result<Response, Refusal> {
         "alarms": costs.alarms,
     });
     json(StatusCode::OK, &costs)
+}
+
+/// The object loses its socket and its memory; its alarm stays.
+#[worker::send]
+async fn evict(
+    State(env): State<Env>,
+    Allowed { principal, .. }: Allowed,
+    SessionId(id): SessionId,
+) -> Result<StatusCode, Refusal> {
+    let row = find(&env, &principal, &id).await?;
+    SessionObject::of(&env, &row).call::<()>(Call::Vanish { keeps_alarm: true }).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 #[derive(Deserialize)]

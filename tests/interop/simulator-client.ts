@@ -14,6 +14,14 @@ export interface PhoneMessage {
   readonly text?: string;
   readonly fromMe: boolean;
   readonly fromDevice: number;
+  readonly kind: string;
+  /** The fields of that kind; bytes in base64. */
+  readonly content: PhoneContent;
+}
+
+/** What a phone found in a message: only what tests look at. */
+export interface PhoneContent {
+  readonly [field: string]: unknown;
 }
 
 export interface PhoneReceipt {
@@ -38,6 +46,27 @@ const { simulator } = environment;
 
 /** Where WhatsApp itself is. */
 export const whatsappUrl = `${simulator.replace(/^http/, "ws")}/ws/chat`;
+
+/** Host and port of the media hosts, which clients are told to reach by TLS and reach without. */
+export const mediaAuthority = new URL(simulator).host;
+
+/** A file on the media hosts by the hash of its contents, decrypted with what a phone was told. */
+export async function openedFile(sha256: Buffer): Promise<Buffer> {
+  const response = await fetch(`${simulator}/media/${sha256.toString("hex")}`);
+  if (!response.ok) throw new Error(`no file: ${response.status} ${await response.text()}`);
+  return Buffer.from(await response.arrayBuffer());
+}
+
+/** From now on a file can't be had where it was. */
+export async function expireFile(sha256: Buffer): Promise<void> {
+  await call(`${simulator}/media/${sha256.toString("hex")}`, { method: "DELETE" });
+}
+
+/** A new group: its JID. */
+export async function foundGroup(subject: string, creator: Phone, others: readonly Phone[]): Promise<string> {
+  const body = { subject, creator: creator.number, participants: others.map(({ number }) => number) };
+  return (await call<{ jid: string }>(`${simulator}/groups`, { body })).jid;
+}
 
 /** The root that a client must be told to trust. */
 export async function rootPublicKey(): Promise<Buffer<ArrayBuffer>> {
@@ -99,6 +128,17 @@ export class Phone {
     return messageId;
   }
 
+  /** Writes a message of any kind: its id. */
+  async say(message: { readonly to: string; readonly [field: string]: unknown }): Promise<string> {
+    const { messageId } = await call<{ messageId: string }>(this.#url("/messages"), { body: message });
+    return messageId;
+  }
+
+  /** The message with this id on this phone, once it is there. */
+  async gets(messageId: string): Promise<PhoneMessage> {
+    return this.#inbox.first(messageId, (message) => message.messageId === messageId);
+  }
+
   /** The first message on this phone with this text, once it is there. */
   async receives(text: string): Promise<PhoneMessage> {
     return this.#inbox.first(`"${brief(text)}"`, (message) => message.text === text);
@@ -120,6 +160,17 @@ export class Phone {
   /** Opens the chat and reads these. */
   async read(chat: string, messageIds: readonly string[]): Promise<void> {
     await call(this.#url("/read"), { body: { chat, messageIds } });
+  }
+
+  /** Plays these voice notes. */
+  async play(chat: string, messageIds: readonly string[]): Promise<void> {
+    await call(this.#url("/played"), { body: { chat, messageIds } });
+  }
+
+  /** Takes somebody into a group. */
+  async adds(group: string, whom: Phone): Promise<void> {
+    const body = { participants: [whom.number], by: this.number };
+    await call(`${simulator}/groups/${group}/participants`, { body });
   }
 
   /** The companions linked to this phone. */

@@ -144,7 +144,11 @@ mod bell {
             self.armed.set(Some(now + ahead));
             #[cfg(feature = "simulator")]
             gateway_sql::costs::alarm();
-            self.storage.set_alarm(i64::try_from(ahead).unwrap_or(i64::MAX)).await
+            let set = self.storage.set_alarm(i64::try_from(ahead).unwrap_or(i64::MAX)).await;
+            if set.is_err() {
+                self.armed.set(None);
+            }
+            set
         }
     }
 }

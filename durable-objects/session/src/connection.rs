@@ -251,7 +251,7 @@ impl Connection {
             self.login_began.set(Some(now));
         }
         let logging_in_for =
-            self.login_began.get().filter(|_| !self.ready.get()).map_or(0, |since| now - since);
+            self.login_began.get().filter(|_| !self.ready.get()).map_or(0, |since| now.saturating_sub(since));
         if silent_for > SILENCE_MS || logging_in_for > LOGIN_MS {
             self.cut(Cause::Stalled);
         }

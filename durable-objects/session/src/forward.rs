@@ -32,7 +32,11 @@ pub fn start(room: &Rc<Room>) {
     }
     let room = Rc::clone(room);
     wasm_bindgen_futures::spawn_local(async move {
-        let settled = match hand_over(&room).await {
+        let handed = hand_over(&room).await;
+        if room.erased.get() {
+            return room.is_forwarding.set(false);
+        }
+        let settled = match handed {
             Ok(()) => room.journal.timers().timer(timer::FORWARD).and_then(|set| match set {
                 Some(_) => room.journal.timers().clear(timer::FORWARD),
                 None => Ok(()),

@@ -87,9 +87,16 @@ impl Room {
     /// What else WhatsApp tells: of chats, people, groups, calls and channels.
     pub fn news_in(self: &Rc<Self>, connection: &Rc<Connection>, event: &Event) {
         let Some(told) = telling::tell(event, &self.journal.names()) else { return };
-        let is_news = told.occasion.as_ref().map_or(Ok(true), |once| self.journal.messages().is_news(once));
+        let is_news = self.journal.atomically(|| {
+            let is_news =
+                told.occasion.as_ref().map_or(Ok(true), |once| self.journal.messages().is_news(once))?;
+            if is_news {
+                self.append(connection.epoch, &[told])?;
+            }
+            Ok(is_news)
+        });
         match is_news {
-            Ok(true) => self.told(self.append(connection.epoch, &[told])),
+            Ok(true) => self.told(Ok(())),
             Ok(false) => {}
             Err(error) => self.told(Err(error)),
         }
@@ -150,7 +157,7 @@ impl Room {
         timestamp: u64,
         source: Option<&MessageSource>,
     ) {
-        let told = self.write_status(ids, status, timestamp, source);
+        let told = self.journal.atomically(|| self.write_status(ids, status, timestamp, source));
         self.told(told);
     }
 

@@ -32,6 +32,8 @@ use crate::{backfill, clock, forward, linking, media, sending};
 
 /// How long `:logout` waits for a connection to say it on.
 const LOGOUT_CONNECT_MS: u64 = 20_000;
+/// How long a delete does.
+const DELETE_CONNECT_MS: u64 = 8_000;
 /// How long after an unconfirmed unlink the connection's end may take to tell more.
 const LOGOUT_VERDICT_MS: u64 = 3_000;
 
@@ -60,11 +62,18 @@ impl DurableObject for Session {
             None => serde_json::from_slice(&request.bytes().await?).ok(),
         };
         let Some(request) = request else { return refuse(&ApiError::internal()) };
+        if matches!(request.call, Call::Delete) && room.is_half_erased() {
+            // Not found would say that it is done.
+            return match room.erase().await {
+                Ok(()) => Response::from_json(&()),
+                Err(error) => refuse(&error),
+            };
+        }
         if let Err(error) = room.recognise(&request) {
             return refuse(&error);
         }
         room.resume(clock::now());
-        let answered = answer(room, request.call).await;
+        let answered = answer(room, request.call, request.wish).await;
         match answered {
             Ok(response) => Ok(response),
             Err(error) => refuse(&error),
@@ -81,9 +90,13 @@ impl DurableObject for Session {
                 return Response::empty();
             }
         };
-        match room.take_due(clock::now()) {
-            Ok(due) => {
-                if let Ok(Some(next)) = room.journal.timers().next_due() {
+        if room.is_gone() {
+            return Response::empty();
+        }
+        let taken = room.take_due(clock::now());
+        match taken.and_then(|due| Ok((due, room.journal.timers().next_due()?))) {
+            Ok((due, next)) => {
+                if let Some(next) = next {
                     room.bell.set(next).await?;
                 }
                 let room = Rc::clone(room);
@@ -113,23 +126,24 @@ impl DurableObject for Session {
     }
 }
 
-async fn answer(room: &Rc<Room>, call: Call) -> core::result::Result<Response, ApiError> {
+async fn answer(room: &Rc<Room>, call: Call, wish: Option<u64>) -> core::result::Result<Response, ApiError> {
     match call {
         Call::Start => {
-            room.happen(Happening::Start);
+            room.wish(Happening::Start, wish)?;
             reply(&room.snapshot()?)
         }
         Call::Stop => {
-            room.happen(Happening::Stop);
+            room.wish(Happening::Stop, wish)?;
             reply(&room.snapshot()?)
         }
         Call::Restart => {
-            room.happen(Happening::Stop);
-            room.happen(Happening::Start);
+            room.wish(Happening::Stop, wish)?;
+            room.wish(Happening::Start, wish)?;
             reply(&room.snapshot()?)
         }
         Call::Logout => reply(&logout(room).await?),
         Call::Delete => {
+            connect_to_unlink(room).await;
             room.erase().await?;
             reply(&())
         }
@@ -187,8 +201,8 @@ async fn answer(room: &Rc<Room>, call: Call) -> core::result::Result<Response, A
         #[allow(clippy::panic, reason = "the tests ask for it; simulator build only")]
         Call::Panic => panic!("asked for by a test"),
         #[cfg(feature = "simulator")]
-        Call::Vanish => {
-            crate::vanish::vanish(room.state());
+        Call::Vanish { keeps_alarm } => {
+            crate::vanish::vanish(room.state(), keeps_alarm);
             reply(&())
         }
         #[cfg(feature = "simulator")]
@@ -196,6 +210,25 @@ async fn answer(room: &Rc<Room>, call: Call) -> core::result::Result<Response, A
             room.crash_point.set(Some(point));
             reply(&())
         }
+    }
+}
+
+/// A number that is being deleted is unlinked, and has to be connected for that. Not for long: what can't be unlinked is
+/// deleted all the same.
+async fn connect_to_unlink(room: &Rc<Room>) {
+    let is_paired = room.snapshot().is_ok_and(|snapshot| snapshot.paired);
+    if !is_paired || room.status() == Status::Working {
+        return;
+    }
+    room.happen(Happening::Start);
+    let deadline = clock::now() + DELETE_CONNECT_MS;
+    while room.status().is_live() && room.status() != Status::Working {
+        let woken = room.listen();
+        let now = clock::now();
+        if now >= deadline {
+            return;
+        }
+        let _either = select(woken, Delay::from(Duration::from_millis(deadline - now))).await;
     }
 }
 

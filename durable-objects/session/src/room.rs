@@ -5,8 +5,10 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::time::Duration;
 
 use event_listener::{Event as Wake, EventListener};
+use futures::future::select;
 use gateway_domain::error::ApiError;
 use gateway_domain::event::SessionStatusPayload;
 use gateway_domain::jid::phone_number;
@@ -18,7 +20,7 @@ use gateway_object::alarm::Bell;
 use gateway_sql::SqlError;
 use gateway_sql::workerd::WorkerdSql;
 use serde::Serialize;
-use worker::{Env, State};
+use worker::{Delay, Env, State};
 
 use crate::alarm::{TICK_MS, timer};
 use crate::backfill::Desk;
@@ -51,6 +53,8 @@ impl Retention {
     }
 }
 
+/// How often somebody who waits for a delete looks whether it is done.
+const ERASE_POLL: Duration = Duration::from_millis(500);
 /// How long an object that was erased remembers that: longer than any call that found its row before can take.
 const TOMBSTONE_MS: u64 = 3_600_000;
 
@@ -85,6 +89,7 @@ pub struct Room {
     pub(crate) wake: Wake,
     pub(crate) bell: Rc<Bell>,
     pub(crate) erased: Cell<bool>,
+    is_erasing: Cell<bool>,
     #[cfg(feature = "simulator")]
     pub crash_point: Cell<Option<crate::call::CrashPoint>>,
 }
@@ -128,6 +133,7 @@ impl Room {
             wake: Wake::new(),
             bell,
             erased: Cell::new(erased),
+            is_erasing: Cell::new(false),
             #[cfg(feature = "simulator")]
             crash_point: Cell::new(None),
         })
@@ -180,24 +186,38 @@ impl Room {
             });
             return if is_ours { Ok(()) } else { Err(ApiError::not_found()) };
         };
-        let known = record.get_or_insert_with(|| Record::new(&request.organization, &request.session));
+        let mut known =
+            record.clone().unwrap_or_else(|| Record::new(&request.organization, &request.session));
         if known.organization != request.organization || known.session != request.session {
             return Err(ApiError::not_found());
         }
-        let heard_at = known.heard_at.max(request.wish.unwrap_or(0));
-        if known.settings != *settings || known.heard_at != heard_at || known.observed_seq == 0 {
+        if known.settings != *settings || known.observed_seq == 0 {
             known.settings = settings.clone();
-            known.heard_at = heard_at;
             known.observed_seq += 1;
-            let saved = self.journal.save(known);
-            // Written at once by what follows, or by the alarm.
-            let saved =
-                saved.and_then(|()| self.journal.timers().set(timer::PROJECTION, clock::now() + TICK_MS));
+            let saved = self.journal.atomically(|| {
+                self.journal.save(&known)?;
+                self.journal.timers().set(timer::PROJECTION, clock::now() + TICK_MS)
+            });
             saved.map_err(|error| failed("record", &error))?;
+            *record = Some(known);
         }
         drop(record);
         self.arm();
         Ok(())
+    }
+
+    /// The owner wants something. It counts as heard with what follows from it, in one write; and of two wishes that
+    /// cross on their way the newer one stands.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub fn wish(self: &Rc<Self>, happening: Happening, at: Option<u64>) -> Result<(), ApiError> {
+        let heard_at = self.record()?.heard_at;
+        if at.is_some_and(|at| at < heard_at) {
+            return Ok(());
+        }
+        let hear = |record: &mut Record| record.heard_at = record.heard_at.max(at.unwrap_or(0));
+        self.try_happen(happening, hear, &[]).map_err(|error| failed("a wish", &error))
     }
 
     /// What is observed right now.
@@ -261,13 +281,25 @@ impl Room {
         touch: impl FnOnce(&mut Record),
         told: &[(&str, String)],
     ) {
+        // What is not stored has not happened: the next tick finds no connection and begins again.
+        if let Err(error) = self.try_happen(happening, touch, told) {
+            worker::console_error!("the record could not be written: {error}");
+        }
+    }
+
+    fn try_happen(
+        self: &Rc<Self>,
+        happening: Happening,
+        touch: impl FnOnce(&mut Record),
+        told: &[(&str, String)],
+    ) -> Result<(), SqlError> {
         if self.erased.get() {
-            return;
+            return Ok(());
         }
         let now = clock::now();
         let (effects, is_news) = {
             let mut held = self.record.borrow_mut();
-            let Some(record) = held.as_mut() else { return };
+            let Some(record) = held.as_mut() else { return Ok(()) };
             let before = record.clone();
             let connected = happening == Happening::Connected;
             let effects = record.lifecycle.apply(happening, now, clock::jitter());
@@ -283,11 +315,10 @@ impl Room {
             }
             let written = self.journal.atomically(|| self.write(&before, record, &effects, told, now));
             if let Err(error) = written {
-                // What is not stored has not happened: the next tick finds no connection and begins again.
-                worker::console_error!("the record could not be written: {error}");
                 *record = before;
                 drop(held);
-                return self.hang_up();
+                self.hang_up();
+                return Err(error);
             }
             (effects, *record != before)
         };
@@ -307,6 +338,7 @@ impl Room {
             projection::start(self);
         }
         self.arm();
+        Ok(())
     }
 
     /// One synchronous SQL run: events, record, timers, keys.
@@ -375,9 +407,11 @@ impl Room {
         wasm_bindgen_futures::spawn_local(async move {
             // The old connection first: its last keys are written before the fence is raised, and WhatsApp never sees
             // two sockets of one device.
-            let closing = room.closing.take();
+            // It stays where it is meanwhile: whoever comes after this attempt waits for it too.
+            let closing = room.closing.borrow().clone();
             if let Some(closing) = closing {
                 closing.close().await;
+                room.closing.borrow_mut().take_if(|other| Rc::ptr_eq(other, &closing));
             }
             if !room.is_opening(epoch) {
                 return;
@@ -400,7 +434,7 @@ impl Room {
                     room.reconcile(&connection);
                     connection.run().await
                 }
-                Ok(_) => return,
+                Ok(unwanted) => return unwanted.line.cut("unwanted"),
                 Err(error) => Cause::Network(error),
             };
             room.ended(epoch, cause);
@@ -467,23 +501,45 @@ impl Room {
         self.qr.borrow().clone().filter(|qr| qr.expires_at > now)
     }
 
+    /// Whether a delete has begun and is not done.
+    pub fn is_half_erased(&self) -> bool {
+        self.record.borrow().as_ref().is_some_and(|record| record.deleting && !record.deleted)
+    }
+
     /// Erases everything; a late event of a dying connection finds nothing to write to. That it is wanted is written
     /// first: if the object dies on the way, its alarm finishes the work.
     ///
     /// # Errors
     /// When the storage fails; the alarm tries again.
     pub async fn erase(self: &Rc<Self>) -> Result<(), ApiError> {
-        let was_working = self.status() == Status::Working;
-        self.mark_deleting().map_err(|error| failed("delete", &error))?;
-        // From here on calls find nothing, and what the dying connection tells is nobody's news.
-        self.erased.set(true);
-        self.wake.notify(usize::MAX);
-        self.sockets().close_all();
-        let record = self.record.borrow().clone();
-        if let Some(record) = record {
-            forward::finish(self, &record).await;
+        while self.is_erasing.replace(true) {
+            // Somebody is at it; their end is ours.
+            let woken = self.listen();
+            let _either = select(woken, Delay::from(ERASE_POLL)).await;
+            if !self.is_half_erased() && self.erased.get() {
+                return Ok(());
+            }
         }
-        self.arm();
+        let erased = self.erase_all().await;
+        self.is_erasing.set(false);
+        self.wake.notify(usize::MAX);
+        erased
+    }
+
+    async fn erase_all(self: &Rc<Self>) -> Result<(), ApiError> {
+        let was_working = self.status() == Status::Working;
+        if !self.erased.get() {
+            self.mark_deleting().map_err(|error| failed("delete", &error))?;
+            // From here on calls find nothing, and what the dying connection tells is nobody's news.
+            self.erased.set(true);
+            self.arm();
+            self.wake.notify(usize::MAX);
+            self.sockets().close_all();
+            let record = self.record.borrow().clone();
+            if let Some(record) = record {
+                forward::finish(self, &record).await;
+            }
+        }
         let link = self.link.replace(Link::Down);
         if let Link::Up(connection) = link {
             if was_working && let Err(error) = connection.unlink().await {
@@ -491,37 +547,55 @@ impl Room {
             }
             connection.close().await;
         }
-        self.finish_erase().await
+        self.empty().await
     }
 
     fn mark_deleting(&self) -> Result<(), SqlError> {
         let mut held = self.record.borrow_mut();
-        let Some(record) = held.as_mut() else { return Ok(()) };
-        record.deleting = true;
-        self.journal.save(record)?;
-        for name in [timer::TICK, timer::RETRY, timer::PROJECTION] {
-            self.journal.timers().clear(name)?;
-        }
-        self.journal.timers().set(timer::ERASE, clock::now() + 2 * TICK_MS)
+        let Some(record) = held.as_ref() else { return Ok(()) };
+        let marked = Record { deleting: true, ..record.clone() };
+        self.journal.atomically(|| {
+            self.journal.save(&marked)?;
+            for name in [timer::TICK, timer::RETRY, timer::PROJECTION, timer::TRIM] {
+                self.journal.timers().clear(name)?;
+            }
+            self.journal.timers().set(timer::ERASE, clock::now() + 2 * TICK_MS)
+        })?;
+        *held = Some(marked);
+        Ok(())
     }
 
-    /// The last step of a delete: the whole storage, the alarm included. What is left for an hour is a tombstone: a
-    /// call that had found the session before it was gone must not make it anew.
+    /// The alarm's part of a delete: goes on with one that was cut off, or removes a tombstone whose time is over.
     ///
     /// # Errors
     /// When the storage fails.
     pub async fn finish_erase(self: &Rc<Self>) -> Result<(), ApiError> {
+        if self.is_half_erased() {
+            return self.erase().await;
+        }
+        if self.is_erasing.get() {
+            return Ok(());
+        }
+        self.state.storage().delete_all().await.map_err(|error| failed("erase", &error))?;
+        self.record.take();
+        self.bell.rang();
+        Ok(())
+    }
+
+    /// Empties the storage, the alarm included. What is left for an hour is a tombstone: a call that had found the
+    /// session before it was gone must not make it anew.
+    async fn empty(self: &Rc<Self>) -> Result<(), ApiError> {
         self.fence.raise();
         self.state.storage().delete_all().await.map_err(|error| failed("erase", &error))?;
-        let Some(record) = self.record.take().filter(|record| !record.deleted) else { return Ok(()) };
+        let Some(record) = self.record.take() else { return Ok(()) };
         let tombstone =
             Record { deleting: true, deleted: true, ..Record::new(&record.organization, &record.session) };
         let laid = Journal::open(self.sql.clone()).and_then(|journal| {
             journal.save(&tombstone)?;
             journal.timers().set(timer::ERASE, clock::now() + TOMBSTONE_MS)
         });
-        laid.map_err(|error| failed("tombstone", &error))?;
         self.record.replace(Some(tombstone));
+        laid.map_err(|error| failed("tombstone", &error))?;
         self.bell.rang();
         self.arm();
         Ok(())

@@ -53,9 +53,13 @@ pub async fn send(room: &Rc<Room>, text: Text) -> Result<SendResult, ApiError> {
         status: Some("pending".to_owned()),
         timestamp: clock::now(),
     };
-    room.journal.insert_message(&row).map_err(|error| failed("a message could not be stored", &error))?;
-    let ack = connection.expect_ack(&id);
     let message = Message { conversation: Some(text.text), ..Default::default() };
+    let stored = room.journal.atomically(|| {
+        room.journal.insert_message(&row)?;
+        room.journal.messages().describe(&row, &from_me(&row, row.timestamp), &message)
+    });
+    stored.map_err(|error| failed("a message could not be stored", &error))?;
+    let ack = connection.expect_ack(&id);
     let options = SendOptions::default().with_message_id(id.clone());
     let typing = record.settings.presence_typing;
     let exchange = async {

@@ -7,12 +7,12 @@ use worker::State;
 extern "C" {
     // `catch`: an exception through an import that does not catch would itself reset the wasm instance.
     #[wasm_bindgen(catch, js_name = vanish)]
-    fn vanish_soon(context: &JsValue) -> Result<(), JsValue>;
+    fn vanish_soon(context: &JsValue, keeps_alarm: bool) -> Result<(), JsValue>;
 }
 
 /// Makes the object vanish once its answer is out.
-pub fn vanish(state: &State) {
-    if vanish_soon(AsRef::<JsValue>::as_ref(state.as_raw())).is_err() {
+pub fn vanish(state: &State, keeps_alarm: bool) {
+    if vanish_soon(AsRef::<JsValue>::as_ref(state.as_raw()), keeps_alarm).is_err() {
         worker::console_error!("the object did not vanish");
     }
 }

@@ -27,16 +27,15 @@ pub async fn delete(
 ) -> Result<StatusCode, Refusal> {
     let directory = Directory::of(&env, &principal.organization)?;
     let row = find(&env, &principal, &id).await?;
+    // Also one that was never started: a start may be on its way beside this, and must find that it is deleted.
     // What is cut off from here on the cron finishes.
     directory.want_deleted(&id).await?;
     // The object first: if that fails the row is still there and the caller can try again.
-    if !row.was_never_started() {
-        match SessionObject::of(&env, &row).call::<()>(Call::Delete).await {
-            // Erased already by a delete that was cut off before the row went.
-            Ok(()) => {}
-            Err(Refusal(error)) if error == ApiError::not_found() => {}
-            Err(refusal) => return Err(refusal),
-        }
+    match SessionObject::of(&env, &row).call::<()>(Call::Delete).await {
+        // Erased already by a delete that was cut off before the row went.
+        Ok(()) => {}
+        Err(Refusal(error)) if error == ApiError::not_found() => {}
+        Err(refusal) => return Err(refusal),
     }
     delete_of_session(&env, &principal.organization, &id).await?;
     if directory.delete_session(&id).await? {

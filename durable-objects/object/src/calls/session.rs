@@ -130,7 +130,10 @@ pub enum Call {
     Panic,
     /// Loses alarm, socket and memory in silence, once this is answered. Simulator build only.
     #[cfg(feature = "simulator")]
-    Vanish,
+    Vanish {
+        /// Whether it is only evicted, and rings again.
+        keeps_alarm: bool,
+    },
     /// Stops the object between two steps of an inbound message. Simulator build only.
     #[cfg(feature = "simulator")]
     Crash(CrashPoint),

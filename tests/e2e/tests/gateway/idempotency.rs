@@ -195,7 +195,7 @@ async fn what_is_shown_once_is_not_repeated() {
     let webhook = post(&organization, WEBHOOKS, "2", &json!({"url": "http://127.0.0.1:9/"})).await;
     let key_path = format!("{KEYS}/{}:rotate", of(&key));
     let webhook_path = format!("{WEBHOOKS}/{}:rotate-secret", of(&webhook));
-    let phone = json!({"phone": "4915112345678"});
+    let phone = json!({"phone": organization.gateway.simulator().phone().await.number});
     let cases = [
         ("key", KEYS.to_owned(), "1", json!({"name": "x", "permissions": ["read"]}), Some(key)),
         ("secret", WEBHOOKS.to_owned(), "2", json!({"url": "http://127.0.0.1:9/"}), Some(webhook)),
@@ -328,7 +328,7 @@ async fn a_replay_is_not_audited_and_is_for_who_may() {
     for status in [201, 201] {
         post(&organization, SESSIONS, "k", &body).await.expect(status);
     }
-    let sender = organization.with_key(&["send", "read", "events"], KeyState::Valid);
+    let sender = organization.with_key(&["send"], KeyState::Valid);
     post(&sender, SESSIONS, "k", &body).await.expect_error(403, "forbidden");
     post(&organization.with_key(&[], KeyState::Disabled), SESSIONS, "k", &body)
         .await
@@ -406,6 +406,11 @@ impl<'a> Kept<'a> {
         assert_eq!(self.gateway.directory().execute(statement, values).unwrap(), 1, "{statement}");
     }
 
+    /// A part of the directory that is gone, or back.
+    fn rename(&self, from: &str, to: &str) {
+        self.gateway.directory().execute_batch(&format!("ALTER TABLE {from} RENAME TO {to}")).unwrap();
+    }
+
     /// As if the attempt that was answered had died before, with its lease over at this time.
     fn died(&self, key: &str, leased_until: i64) {
         let statement = "UPDATE idempotency SET status = NULL, content_type = NULL, body = NULL, leased_until = ?3 \
@@ -439,6 +444,7 @@ async fn what_died_half_way_is_finished_by_the_next() {
     what_nobody_knows_is_tried_again_as_it_was(&Kept::new(&sandbox)).await;
     a_key_is_kept_for_a_day(&Kept::new(&sandbox)).await;
     without_the_directory_nothing_is_done(&Kept::new(&sandbox)).await;
+    who_is_killed_is_followed(&sandbox).await;
 }
 
 async fn a_session_that_was_made_is_found(kept: &Kept<'_>) {
@@ -516,23 +522,22 @@ async fn what_shows_a_secret_is_found_without_it(kept: &Kept<'_>) {
 
 async fn what_nobody_knows_is_tried_again_as_it_was(kept: &Kept<'_>) {
     let session = kept.organization.session(&json!({})).await;
-    let move_to = |region: Option<&str>| {
-        kept.write("UPDATE session SET region = ?2 WHERE id = ?1", params![session.id, region]);
-    };
     let start =
         async || send(keyed(&kept.organization, Method::POST, &session.path(":start"), "k", None)).await;
-    // There is no such region, so its object can't be called.
-    move_to(Some("nowhere"));
-    start().await.expect_error(503, "gateway_unavailable");
+    // The keys are there, the sessions are not.
+    kept.rename("session", "elsewhere");
+    let (first, second) = (start().await, start().await);
+    let other = kept.post(&session.path(":stop"), "k", &json!({})).await;
+    kept.rename("elsewhere", "session");
+    first.expect_error(503, "gateway_unavailable");
+    second.expect_error(503, "gateway_unavailable");
+    assert_eq!(expect_conflict(&other), None);
     let (resource, ..) = kept.held("k");
-    expect_conflict(&kept.post(&session.path(":stop"), "k", &json!({})).await);
-    start().await.expect_error(503, "gateway_unavailable");
     // A refusal doesn't tell what came of the attempt before it.
     kept.write("UPDATE session SET desired = 'deleted' WHERE id = ?1", params![session.id]);
     start().await.expect_error(404, "not_found");
     expect_conflict(&kept.post(&session.path(":stop"), "k", &json!({})).await);
     kept.write("UPDATE session SET desired = 'stopped' WHERE id = ?1", params![session.id]);
-    move_to(None);
     assert_eq!(start().await.expect(200)["status"], "starting");
     assert_eq!(kept.held("k").0, resource);
     assert!(is_replay(&start().await));
@@ -568,14 +573,49 @@ async fn a_key_is_kept_for_a_day(kept: &Kept<'_>) {
 }
 
 async fn without_the_directory_nothing_is_done(kept: &Kept<'_>) {
-    let rename = |from: &str, to: &str| {
-        kept.gateway.directory().execute_batch(&format!("ALTER TABLE {from} RENAME TO {to}")).unwrap();
-    };
-    rename("idempotency", "elsewhere");
+    kept.rename("idempotency", "elsewhere");
     let down = kept.post(SESSIONS, "k", &json!({})).await;
-    rename("elsewhere", "idempotency");
+    kept.rename("elsewhere", "idempotency");
     down.expect_error(503, "gateway_unavailable");
     assert!(down.header("retry-after").is_some());
     assert!(kept.list(SESSIONS).await.is_empty());
     kept.post(SESSIONS, "k", &json!({})).await.expect(201);
+}
+
+/// `kill -9` in the middle of an operation.
+async fn who_is_killed_is_followed(sandbox: &Sandbox) {
+    let (session, phone) = Session::working_in(&Organization::on(sandbox)).await;
+    let kept = Kept { gateway: sandbox, organization: session.organization.clone() };
+    let request = || keyed(&kept.organization, Method::POST, &session.path(":logout"), "k", None);
+    let back = Patience::seconds(60);
+    // WhatsApp doesn't confirm it, so that it takes a while.
+    let fault = phone.fault(json!({"kind": "stall"})).await;
+    let first = tokio::spawn(request().send());
+    let leased_until = "SELECT MAX(leased_until) FROM idempotency WHERE organization_id = ?1";
+    let leased = || {
+        let values = params![kept.organization.name];
+        sandbox.directory().query_row(leased_until, values, |row| row.get::<_, Option<i64>>(0)).unwrap()
+    };
+    eventually("the logout to be under way", back, async || leased().ok_or_else(|| "no key".to_owned()))
+        .await;
+    sandbox.kill_workerd();
+    let died = first.await.unwrap().map(|response| response.status().as_u16());
+    assert!(!died.as_ref().is_ok_and(|status| *status < 500), "it was done before it was killed: {died:?}");
+    phone.simulator.clear(&fault).await;
+    eventually("another workerd", back, async || {
+        let answer = kept.organization.try_get(SESSIONS).await?;
+        if answer.status == 200 { Ok(()) } else { Err(answer.text()) }
+    })
+    .await;
+    assert!(expect_conflict(&send(request()).await).is_some_and(|seconds| seconds <= 90));
+    let statement = "UPDATE idempotency SET leased_until = ?2 WHERE organization_id = ?1";
+    kept.write(statement, params![kept.organization.name, now() - 1]);
+    let done = eventually("the logout to be done", back, async || {
+        let answer = send(request()).await;
+        if answer.status == 200 { Ok(answer) } else { Err(answer.text()) }
+    })
+    .await;
+    assert!(!is_replay(&done));
+    assert_eq!(phone.devices().await, Vec::<Value>::new());
+    assert!(is_replay(&send(request()).await));
 }

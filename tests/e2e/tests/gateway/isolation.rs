@@ -269,7 +269,7 @@ async fn a_key_does_what_it_is_allowed_to_and_nothing_else() {
 async fn a_capability_is_asked_for_before_the_session_is_looked_for() {
     let session = Organization::new().session(&json!({})).await;
     let stranger = Organization::new().with_key(&["read"], KeyState::Valid);
-    for operation in operations() {
+    for operation in operations().into_iter().filter(|(_, _, _, needed)| *needed != "read") {
         let foreign = call(&stranger, &session.id, &operation).await;
         foreign.expect_error(403, "forbidden");
         assert_eq!(foreign.fingerprint(), call(&stranger, NEVER, &operation).await.fingerprint());

@@ -229,16 +229,14 @@ async fn a_ticket_opens_one_socket_for_what_it_was_minted_for() {
     let mut socket = Socket::bare(gateway, &format!("/api/v1/realtime?ticket={whole}")).await.unwrap();
     assert_eq!(socket.frame().await["type"], "connected");
     let id = other.text(&phone_b.number, "for the whole").await;
+    // What was handed over late comes before it.
     let frame = loop {
         let frame = socket.frame().await;
-        if frame["event"]["event"] == "message" {
+        if frame["event"]["payload"]["waMessageId"] == id.as_str() {
             break frame;
         }
     };
-    assert_eq!(
-        (&frame["event"]["payload"]["waMessageId"], &frame["event"]["session"]),
-        (&json!(id), &json!(b.id))
-    );
+    assert_eq!((&frame["event"]["event"], &frame["event"]["session"]), (&json!("message"), &json!(b.id)));
 
     let once = ticket(&organization, &json!({})).await;
     let path = format!("/api/v1/realtime?ticket={once}");

@@ -42,6 +42,8 @@ tests![
     a_silent_connection_is_replaced,
     a_session_that_is_started_all_the_time_is_watched_all_the_same,
     restarts_in_the_middle_of_traffic_lose_and_repeat_nothing,
+    restarts_that_overlap_lose_and_repeat_nothing,
+    an_evicted_object_comes_back_by_its_own_alarm,
 ];
 
 /// What follows when the fault is over.
@@ -373,6 +375,53 @@ async fn a_session_that_is_started_all_the_time_is_watched_all_the_same() {
 
 /// What was decrypted and acked by a connection that is being closed is told all the same.
 async fn restarts_in_the_middle_of_traffic_lose_and_repeat_nothing() {
+    restarted_under_traffic(async |session| {
+        for _ in 0..3 {
+            session.post(":restart").await.expect(200);
+            session.wait_for_status("working", WITHIN).await;
+        }
+        session.post(":stop").await.expect(200);
+        session.post(":start").await.expect(200);
+    })
+    .await;
+}
+
+async fn restarts_that_overlap_lose_and_repeat_nothing() {
+    restarted_under_traffic(async |session| {
+        for _ in 0..3 {
+            let restarts = [session.post(":restart"), session.post(":restart"), session.post(":restart")];
+            for restarted in futures::future::join_all(restarts).await {
+                restarted.expect(200);
+            }
+            session.wait_for_status("working", WITHIN).await;
+        }
+    })
+    .await;
+}
+
+async fn an_evicted_object_comes_back_by_its_own_alarm() {
+    let (session, phone) = Session::working().await;
+    let before = phone.device().await;
+    let organization = &session.organization;
+    let path = format!("/simulator/sessions/{}/evict", session.id);
+    let began = Instant::now();
+    organization.post(&path).await.expect(204);
+    // Looked at from WhatsApp only: a call to the object would wake it.
+    eventually("it to log in again", WITHIN, async || {
+        let device = phone.device().await;
+        let is_back = device["logins"].as_u64() > before["logins"].as_u64() && device["connected"] == true;
+        if is_back { Ok(()) } else { Err(device.to_string()) }
+    })
+    .await;
+    let working = began.elapsed().as_secs_f64();
+    assert_eq!(phone.device().await["jid"], before["jid"], "paired again");
+    session.wait_for_status("working", WITHIN).await;
+    let said = ["starting (restarted)".to_owned()].into();
+    matrix::note(Fault { name: "eviction".into(), said, seen: None, working: vec![working], by: BY_ITSELF });
+}
+
+/// Texts flow while the session is restarted; in the end each was told once.
+async fn restarted_under_traffic(restart: impl AsyncFn(&Session)) {
     let (session, phone) = Session::working().await;
     let other = phone.simulator.phone().await;
     let talk = async {
@@ -382,15 +431,7 @@ async fn restarts_in_the_middle_of_traffic_lose_and_repeat_nothing() {
         }
         ids
     };
-    let restart = async {
-        for _ in 0..3 {
-            session.post(":restart").await.expect(200);
-            session.wait_for_status("working", WITHIN).await;
-        }
-        session.post(":stop").await.expect(200);
-        session.post(":start").await.expect(200);
-    };
-    let (mut sent, ()) = futures::join!(talk, restart);
+    let (mut sent, ()) = futures::join!(talk, restart(&session));
     session.wait_for_status("working", WITHIN).await;
     let last = other.text(&phone.number, "the last").await;
     session.event_of("message", &last).await;
@@ -409,6 +450,7 @@ async fn restarts_in_the_middle_of_traffic_lose_and_repeat_nothing() {
     told.sort_unstable();
     sent.sort_unstable();
     assert_eq!(told, sent);
+    assert_eq!(phone.devices().await.len(), 1, "paired again");
 }
 
 async fn a_silent_connection_is_replaced() {

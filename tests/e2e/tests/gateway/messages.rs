@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use crate::harness::{Organization, Patience, Session, eventually, now_ms, tests};
 
 tests![
+    a_message_is_shown_with_what_became_of_it,
     a_text_reaches_the_phone_under_every_spelling_of_its_number,
     a_text_arrives_byte_for_byte,
     a_text_to_oneself_arrives,
@@ -338,4 +339,45 @@ async fn two_sessions_talk() {
     // Neither organization sees the other's log.
     assert!(left.log().await.iter().all(|event| event["organization"] == left.organization.name.as_str()));
     assert!(right.log().await.iter().all(|event| event["organization"] == right.organization.name.as_str()));
+}
+
+async fn a_message_is_shown_with_what_became_of_it() {
+    let (session, me) = Session::working().await;
+    let other = me.simulator.phone().await;
+    let sent = session.sent(&other.number, "out").await;
+    other.received(&sent).await;
+    let shown = eventually("it to be delivered", Patience::seconds(20), async || {
+        let shown = session.get(&format!("/messages/{sent}")).await.expect(200);
+        if shown["status"] == "delivered" { Ok(shown) } else { Err(shown.to_string()) }
+    })
+    .await;
+    assert_eq!(
+        (&shown["direction"], &shown["body"], &shown["ackLevel"]),
+        (&json!("out"), &json!("out"), &json!(2))
+    );
+    assert_eq!((&shown["sessionId"], &shown["waMessageId"]), (&json!(session.id), &json!(sent)));
+
+    let got = other.text(&me.number, "in").await;
+    session.event_of("message", &got).await;
+    let shown = session.get(&format!("/messages/{got}")).await.expect(200);
+    assert_eq!(
+        (&shown["direction"], &shown["body"], &shown["fromMe"]),
+        (&json!("in"), &json!("in"), &json!(false))
+    );
+    assert_eq!((&shown["status"], &shown["hasMedia"]), (&Value::Null, &json!(false)));
+    let chat = shown["chatJid"].as_str().unwrap();
+    session.get(&format!("/messages/{got}?chat={chat}")).await.expect(200);
+    session
+        .get(&format!("/messages/{got}?chat=120363000000000000@g.us"))
+        .await
+        .expect_error(404, "not_found");
+    session.get(&format!("/messages/{got}?chat=nonsense")).await.expect_invalid("chat");
+    // A text has no media; what never was has nothing.
+    session.get(&format!("/messages/{got}/media")).await.expect_error(404, "not_found");
+    for unknown in ["3EB0000000000000", "%00", &"x".repeat(200)] {
+        session.get(&format!("/messages/{unknown}")).await.expect_error(404, "not_found");
+        session.get(&format!("/messages/{unknown}/media")).await.expect_error(404, "not_found");
+    }
+    let stranger = Session::of(&Organization::new(), &session.id);
+    stranger.get(&format!("/messages/{got}")).await.expect_error(404, "not_found");
 }

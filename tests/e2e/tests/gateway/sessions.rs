@@ -18,6 +18,7 @@ tests![
     an_update_out_of_limits_changes_nothing,
     a_deleted_session_is_gone_everywhere,
     deleting_a_paired_session_unlinks_the_device_and_frees_the_number,
+    deleting_a_stopped_session_connects_to_unlink_it,
     start_stop_restart_and_logout_of_an_unpaired_session_are_idempotent,
     start_stop_restart_of_a_paired_session_are_idempotent,
     the_qr_code_comes_as_json_svg_and_png,
@@ -248,6 +249,14 @@ async fn deleting_a_paired_session_unlinks_the_device_and_frees_the_number() {
     assert_eq!(row["phoneNumber"], phone.number.as_str());
     assert_eq!(phone.device().await["connected"], true);
     again.sent(&phone.number, "to myself").await;
+}
+
+async fn deleting_a_stopped_session_connects_to_unlink_it() {
+    let (session, phone) = Session::working().await;
+    session.post(":stop").await.expect(200);
+    session.delete().await.expect(204);
+    assert_eq!(phone.devices().await, Vec::<Value>::new());
+    session.delete().await.expect_error(404, "not_found");
 }
 
 async fn start_stop_restart_and_logout_of_an_unpaired_session_are_idempotent() {

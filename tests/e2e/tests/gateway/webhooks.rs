@@ -26,6 +26,7 @@ tests![
     a_redirect_is_not_followed,
     receivers_that_misbehave_are_failures_and_cost_nobody_else,
     a_webhook_of_a_deleted_session_is_gone,
+    a_deleted_webhook_leaves_no_alarm_behind,
     nothing_is_sent_to_private_addresses,
 ];
 
@@ -480,6 +481,38 @@ async fn a_webhook_of_a_deleted_session_is_gone() {
     session.delete().await.expect(204);
     organization.get(&path(&scoped, "")).await.expect_error(404, "not_found");
     organization.get(&path(&whole, "")).await.expect(200);
+}
+
+/// When a webhook's object is to be woken, as workerd has stored it.
+fn alarms(organization: &Organization, webhook: &Value) -> Vec<i64> {
+    let directory = organization.gateway.directory();
+    let state = std::path::Path::new(directory.path().unwrap()).ancestors().nth(3).unwrap();
+    let file = state.join("do/whatsapp-gateway-Webhook/metadata.sqlite");
+    let database = rusqlite::Connection::open(file).unwrap();
+    database.busy_timeout(std::time::Duration::from_secs(5)).unwrap();
+    let statement = "SELECT scheduled_time FROM _cf_ALARM WHERE actor_name = ?1";
+    let mut found = database.prepare(statement).unwrap();
+    let rows = found.query_map([webhook["id"].as_str().unwrap()], |row| row.get(0)).unwrap();
+    rows.map(Result::unwrap).collect()
+}
+
+async fn a_deleted_webhook_leaves_no_alarm_behind() {
+    let organization = Organization::new();
+    let receiver = Receiver::good().await;
+    for _ in 0..5 {
+        let made = webhook(&organization, &json!({ "url": receiver.url("/") })).await;
+        organization.post(&path(&made, ":test")).await.expect(202);
+        eventually("an alarm", SOON, async || {
+            if alarms(&organization, &made).is_empty() { Err(String::new()) } else { Ok(()) }
+        })
+        .await;
+        organization.delete(&path(&made, "")).await.expect(204);
+        eventually("no alarm", Patience::seconds(10), async || {
+            let left = alarms(&organization, &made);
+            if left.is_empty() { Ok(()) } else { Err(format!("{left:?}, now {}", now_ms())) }
+        })
+        .await;
+    }
 }
 
 async fn nothing_is_sent_to_private_addresses() {

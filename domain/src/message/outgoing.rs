@@ -1,0 +1,210 @@
+//! A message to send, right by construction. It waits in an outbox and goes to the session's object as JSON, its files
+//! in base64: a third longer than they are, where a list of numbers would be nearly four times as long.
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::{ContactData, LocationData, PollData};
+
+use super::limits;
+use super::request::AlbumMediaType;
+
+/// A message to send.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Outgoing {
+    /// The chat's canonical JID.
+    pub to: String,
+    /// What is said.
+    pub content: Content,
+    /// The message this one answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply_to: Option<String>,
+    /// The canonical JIDs of those who are mentioned, each once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mentions: Vec<String>,
+}
+
+/// What a message says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Content {
+    /// A text.
+    Text(String),
+    /// A question to vote on.
+    Poll(PollData),
+    /// A place.
+    Location(LocationData),
+    /// A person; `vcard` is always there.
+    Contact(ContactData),
+    /// A file.
+    Media(Media),
+    /// Pictures and videos shown as one; the first has the caption.
+    Album(Vec<Media>),
+}
+
+/// A file, and how it is shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Media {
+    /// How it is shown.
+    pub kind: MediaKind,
+    /// The file, or where it is.
+    pub source: Source,
+    /// What its sender says it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mimetype: Option<String>,
+    /// What is written under it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caption: Option<String>,
+    /// What its sender calls it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filename: Option<String>,
+}
+
+/// The file, or where it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// The file, looked at already.
+    Data(#[serde(with = "in_base64")] Vec<u8>),
+    /// Where to fetch it: an http or https URL. Whether it may be asked depends on the deployment
+    /// ([`OutboundAddress`](crate::outbound_address::OutboundAddress)).
+    Url(String),
+}
+
+/// How a file is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum MediaKind {
+    Image,
+    Video,
+    Audio,
+    Document,
+    Sticker,
+}
+
+impl MediaKind {
+    /// The kind, as callers see it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Image => "image",
+            Self::Video => "video",
+            Self::Audio => "audio",
+            Self::Document => "document",
+            Self::Sticker => "sticker",
+        }
+    }
+}
+
+impl From<AlbumMediaType> for MediaKind {
+    fn from(kind: AlbumMediaType) -> Self {
+        match kind {
+            AlbumMediaType::Image => Self::Image,
+            AlbumMediaType::Video => Self::Video,
+        }
+    }
+}
+
+impl Content {
+    /// The type, as callers see it.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Text(_) => "text",
+            Self::Poll(_) => "poll",
+            Self::Location(_) => "location",
+            Self::Contact(_) => "contact",
+            Self::Media(media) => media.kind.name(),
+            Self::Album(_) => "album",
+        }
+    }
+
+    /// What a message of it says: the text, the question, the caption. The same as of one that comes in.
+    #[must_use]
+    pub fn body(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Poll(poll) => Some(&poll.name),
+            Self::Location(_) | Self::Contact(_) => None,
+            Self::Media(media) => media.caption.as_deref(),
+            Self::Album(medias) => medias.first().and_then(|media| media.caption.as_deref()),
+        }
+    }
+
+    /// The files.
+    #[must_use]
+    pub fn medias(&self) -> &[Media] {
+        match self {
+            Self::Media(media) => std::slice::from_ref(media),
+            Self::Album(medias) => medias,
+            _ => &[],
+        }
+    }
+
+    fn medias_mut(&mut self) -> &mut [Media] {
+        match self {
+            Self::Media(media) => std::slice::from_mut(media),
+            Self::Album(medias) => medias,
+            _ => &mut [],
+        }
+    }
+
+    /// What a request calls the `index`-th file.
+    #[must_use]
+    pub fn path(&self, index: usize) -> String {
+        match self {
+            Self::Album(_) => format!("medias[{index}]"),
+            _ => "media".to_owned(),
+        }
+    }
+}
+
+impl Outgoing {
+    /// Takes the files out, in order, where what is left must be small: a row of SQLite holds 2 MB.
+    #[must_use]
+    pub fn take_data(&mut self) -> Vec<Vec<u8>> {
+        let sources = self.content.medias_mut().iter_mut().map(|media| &mut media.source);
+        let files = sources.filter_map(|source| match source {
+            Source::Data(bytes) => Some(std::mem::take(bytes)),
+            Source::Url(_) => None,
+        });
+        files.collect()
+    }
+
+    /// Puts files back that were taken out.
+    pub fn put_data(&mut self, files: Vec<Vec<u8>>) {
+        let mut files = files.into_iter();
+        for media in self.content.medias_mut() {
+            if let Source::Data(bytes) = &mut media.source {
+                *bytes = files.next().unwrap_or_default();
+            }
+        }
+    }
+}
+
+impl Media {
+    /// The largest file of this kind from this source, in bytes.
+    #[must_use]
+    pub const fn max_bytes(&self) -> usize {
+        match (self.kind, &self.source) {
+            (MediaKind::Sticker, _) => limits::MAX_STICKER_BYTES,
+            (_, Source::Data(_)) => limits::MAX_DATA_BYTES,
+            (_, Source::Url(_)) => limits::MAX_URL_BYTES,
+        }
+    }
+}
+
+mod in_base64 {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&STANDARD.encode(bytes))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        STANDARD.decode(String::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+}
