@@ -3,16 +3,21 @@
 import "./quiet.ts";
 import "./strict-signatures.ts";
 import assert from "node:assert/strict";
+import { Agent } from "node:https";
+import { connect } from "node:net";
 import type { TestContext } from "node:test";
 import { inspect } from "node:util";
 import {
+  type AnyMessageContent,
   type AuthenticationCreds,
   type AuthenticationState,
   BufferJSON,
   type ConnectionState,
   DEFAULT_CONNECTION_CONFIG,
   DisconnectReason,
+  downloadMediaMessage,
   initAuthCreds,
+  type MiscMessageGenerationOptions,
   makeWASocket,
   normalizeMessageContent,
   proto,
@@ -22,7 +27,7 @@ import {
   type WAMessage,
   type WASocket,
 } from "baileys";
-import { type Phone, rootPublicKey, whatsappUrl } from "./simulator-client.ts";
+import { mediaAuthority, type Phone, rootPublicKey, whatsappUrl } from "./simulator-client.ts";
 import { brief, eventually, Observed } from "./waiting.ts";
 
 /** The root of WhatsApp itself, which Baileys trusts unless told otherwise. */
@@ -32,6 +37,21 @@ export const WHATSAPP_ROOT = WA_CERT_DETAILS.PUBLIC_KEY;
 export function trust(root: typeof WHATSAPP_ROOT): void {
   WA_CERT_DETAILS.PUBLIC_KEY = root;
 }
+
+/**
+ * The media hosts without TLS, which is all that Baileys knows: it uploads through this agent and downloads with
+ * `fetch`. Host, port and path stay what they are.
+ */
+class PlainAgent extends Agent {
+  override createConnection = ({ host, port }: { host: string; port: number }) => connect(port, host);
+}
+
+const withTls = globalThis.fetch;
+globalThis.fetch = (what, init) =>
+  withTls(
+    typeof what === "string" ? what.replace(`https://${mediaAuthority}/`, `http://${mediaAuthority}/`) : what,
+    init,
+  );
 
 /** A message as Baileys shows it to its user. */
 export interface ShownMessage {
@@ -58,6 +78,8 @@ export const Status = proto.WebMessageInfo.Status;
 /** One companion device: what it has stored, what it was shown, and its connection. */
 export class Companion {
   readonly messages: Observed<ShownMessage>;
+  /** The same as Baileys gives them, whatever they are. */
+  readonly all: Observed<WAMessage>;
   readonly statuses: Observed<StatusUpdate>;
   readonly #name: string;
   readonly #store = new StoredState();
@@ -77,6 +99,7 @@ export class Companion {
     const context = () => this.#log.tail();
     this.#name = name;
     this.messages = new Observed<ShownMessage>(`the messages of ${name}`, display, context);
+    this.all = new Observed<WAMessage>(`everything ${name} received`, ({ key }) => display(key), context);
     this.statuses = new Observed<StatusUpdate>(`the status updates of ${name}`, display, context);
     test.after(() => this.disconnect());
   }
@@ -122,6 +145,7 @@ export class Companion {
     const state = this.#store.load();
     const socket = makeWASocket({
       waWebSocketUrl: whatsappUrl,
+      fetchAgent: new PlainAgent(),
       version: DEFAULT_CONNECTION_CONFIG.version,
       auth: state,
       logger: this.#log,
@@ -132,6 +156,7 @@ export class Companion {
     socket.ev.on("creds.update", () => this.#store.saveCredentials(state.creds));
     socket.ev.on("messages.upsert", ({ messages }) => {
       this.messages.push(...messages.map(shown));
+      this.all.push(...messages);
       // Baileys makes one event of a message and of the update that follows within 100 ms.
       this.statuses.push(...messages.map(({ key, status }) => ({ id: key.id ?? "", status })));
     });
@@ -166,6 +191,29 @@ export class Companion {
     assert.ok(sent?.message && id, "Baileys made no message");
     this.#sent.set(id, sent.message);
     return id;
+  }
+
+  /** Sends anything that Baileys can make a message of. */
+  async say(
+    to: string,
+    content: AnyMessageContent,
+    options: MiscMessageGenerationOptions = {},
+  ): Promise<WAMessage & { readonly id: string }> {
+    const sent = await this.connection.socket.sendMessage(to, content, options);
+    const id = sent?.key.id;
+    assert.ok(sent?.message && id, "Baileys made no message");
+    this.#sent.set(id, sent.message);
+    return Object.assign(sent, { id });
+  }
+
+  /** The message with this id, once it is there and decrypted. */
+  async gets(id: string): Promise<WAMessage> {
+    return this.all.first(`message ${id}`, ({ key, message }) => key.id === id && Boolean(message));
+  }
+
+  /** The bytes that a message is about. */
+  async downloads(message: WAMessage): Promise<Buffer> {
+    return downloadMediaMessage(message, "buffer", {});
   }
 
   /** Tells the sender that this message was read. */

@@ -38,6 +38,7 @@ class Gateway {
   readonly #runtime: Miniflare;
 
   constructor(build: "production" | "simulator", variables: Readonly<Record<string, string>>) {
+    const limiter = (namespace_id: string) => ({ namespace_id, simple: { limit: 60, period: 60 as const } });
     this.#runtime = new Miniflare(
       convertV4MiniflareOptions({
         workers: [
@@ -55,6 +56,11 @@ class Gateway {
               SESSIONS: { className: "Session", useSQLite: true },
               ORGANIZATIONS: { className: "Organization", useSQLite: true },
               WEBHOOKS: { className: "Webhook", useSQLite: true },
+            },
+            ratelimits: {
+              FAILED_BY_ADDRESS: limiter("1"),
+              FAILED_BY_PREFIX: limiter("2"),
+              AUDITED_REFUSALS: limiter("3"),
             },
             outboundService: "way-out",
           },
@@ -164,7 +170,12 @@ interface Refused {
 
 test("the production build sends webhooks over https and into the internet only, and can't be told otherwise", async () => {
   const vault = { WEBHOOK_SECRETS_KEY: Buffer.alloc(32, 7).toString("base64") };
-  const inside = ["https://127.0.0.1/", "https://[::ffff:a9fe:a9fe]/", "https://10.1/", "https://printer.local/"];
+  const inside = [
+    "https://127.0.0.1/",
+    "https://[::ffff:a9fe:a9fe]/",
+    "https://10.1/",
+    "https://printer.local/",
+  ];
   const refusesWhatIsPrivate = async (gateway: Gateway): Promise<void> => {
     for (const url of ["http://hooks.example.com/", "http://127.0.0.1:9/", ...inside]) {
       const made = await gateway.ask<Refused>("POST", "/api/v1/webhooks", { url });

@@ -18,6 +18,7 @@ use whatsapp_rust::store::commands::DeviceCommand;
 use whatsapp_rust::store::persistence_manager::PersistenceManager;
 use whatsapp_rust::types::events::{ConnectFailureReason, Event, EventHandler};
 use whatsapp_rust::wacore::iq::devices::RemoveCompanionDeviceSpec;
+use whatsapp_rust::wacore::iq::keepalive::KeepaliveSpec;
 use whatsapp_rust::wacore::net::WHATSAPP_WEB_WS_URL;
 use whatsapp_rust::wacore::store::device::DevicePropsOverride;
 use whatsapp_rust::waproto::whatsapp::device_props::PlatformType;
@@ -32,9 +33,13 @@ use crate::runtime::ObjectRuntime;
 use crate::transport::{Dialer, Line};
 use crate::{clock, protocol_log, telling};
 
-/// No stanza for this long and the connection is dead, whatever the socket says. The client pings after 15 to
-/// 30 s of silence, so a living one always has one within that and a round trip.
+/// No stanza for this long and the connection is dead, whatever the socket says.
 const SILENCE_MS: u64 = 40_000;
+/// After this much silence we ask. The library does too, but it looks every 15 to 30 s and lets a turn pass in which
+/// something was heard, so it may be 45 s before it asks.
+const ASKED_AFTER_MS: u64 = 27_000;
+/// How long WhatsApp may take to answer that.
+const PING_TIMEOUT: Duration = Duration::from_secs(12);
 /// A frame of which nothing was decoded for this long will not be.
 const DECODING_MS: u64 = 5_000;
 /// From the first frame to ready; app-state sync and the offline queue included.
@@ -224,19 +229,34 @@ impl Connection {
     /// Cuts the connection when it has been silent for too long, to the second: a tick may come 15 s later, and the
     /// closing takes its time too.
     async fn watch_silence(connection: Weak<Self>) {
+        let mut asked_since = 0;
         loop {
             let left = match connection.upgrade() {
                 Some(connection) if connection.cut_at.get().is_none() => {
-                    let left = (connection.heard_at.get() + SILENCE_MS).saturating_sub(clock::now());
-                    if left == 0 {
+                    let heard_at = connection.heard_at.get();
+                    let silent_for = clock::now().saturating_sub(heard_at);
+                    if silent_for >= SILENCE_MS {
                         return connection.cut(Cause::Stalled);
                     }
-                    left
+                    if silent_for < ASKED_AFTER_MS {
+                        ASKED_AFTER_MS - silent_for
+                    } else {
+                        if asked_since != heard_at {
+                            asked_since = heard_at;
+                            wasm_bindgen_futures::spawn_local(Self::ping(connection));
+                        }
+                        SILENCE_MS - silent_for
+                    }
                 }
                 _ => return,
             };
             Delay::from(Duration::from_millis(left)).await;
         }
+    }
+
+    /// Whatever the answer is, it is heard as every stanza is.
+    async fn ping(connection: Rc<Self>) {
+        let _answer = connection.client.execute(KeepaliveSpec::with_timeout(PING_TIMEOUT)).await;
     }
 
     /// Looks after the connection: `true` when it hangs and must be given up.

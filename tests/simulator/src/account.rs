@@ -37,6 +37,8 @@ pub struct Account {
     pub app_state: Mutex<AppState>,
     /// Its owner wants to be asked for the passkey before a companion is linked.
     pub passkey_required: AtomicBool,
+    /// Its owner lets nobody know what they have read.
+    pub reads_in_secret: AtomicBool,
     /// The numbers of people a message has gone to or come from.
     pub acquaintances: Mutex<HashSet<String>>,
     devices: RwLock<BTreeMap<u16, Arc<Device>>>,
@@ -77,6 +79,8 @@ pub struct AccountRecord {
     pub key_indexes: (u64, Vec<u8>),
     #[serde(default)]
     pub passkey_required: bool,
+    #[serde(default)]
+    pub reads_in_secret: bool,
 }
 
 impl Account {
@@ -92,6 +96,7 @@ impl Account {
             receipts: birth.receipts,
             app_state: Mutex::new(birth.app_state),
             passkey_required: AtomicBool::new(birth.record.passkey_required),
+            reads_in_secret: AtomicBool::new(birth.record.reads_in_secret),
             acquaintances: Mutex::new(birth.acquaintances),
             devices: RwLock::default(),
             accepted: Mutex::new(birth.accepted),
@@ -110,6 +115,7 @@ impl Account {
             push_name: self.push_name.clone(),
             key_indexes: self.key_index_list(),
             passkey_required: self.passkey_required.load(Ordering::Relaxed),
+            reads_in_secret: self.reads_in_secret.load(Ordering::Relaxed),
         };
         self.shelf.put_json(Kind::Account, "", &record);
     }

@@ -1,140 +1,14 @@
 //! Faults on demand: what is armed, for whom, how often, and who takes it. The rooms where a fault shows itself ask
 //! here; nothing else knows that the simulator can misbehave.
 
+mod kinds;
+
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::account::DeviceAddress;
-use crate::certificate::Forgery;
-
-/// Where a stalled connection stops being answered.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Stage {
-    /// The HTTP upgrade gets no answer.
-    Upgrade,
-    /// The `ClientHello` gets no answer.
-    Handshake,
-    /// The login gets neither `<success>` nor `<failure>`.
-    Login,
-    /// Sockets that are logged in go silent; so does a login from now on.
-    #[default]
-    Now,
-}
-
-/// At which of its steps a pairing code is refused.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CodeStage {
-    /// The companion asks for a code to be accepted.
-    #[default]
-    CompanionHello,
-    /// The code has been typed, and the companion answers.
-    CompanionFinish,
-}
-
-/// What goes wrong.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(tag = "kind", rename_all = "snake_case", rename_all_fields = "camelCase")]
-pub enum Kind {
-    /// The server closes the WebSocket; without a code it just drops the TCP connection.
-    Close { code: Option<u16> },
-    /// Everything is accepted and nothing answered.
-    Stall {
-        #[serde(default)]
-        stage: Stage,
-    },
-    /// `<stream:error>` with a code or a conflict, then a close.
-    StreamError { code: Option<u16>, conflict: Option<String> },
-    /// The next login gets `<failure reason>`; a ban for a time says why and for how many seconds.
-    Failure { reason: u16, code: Option<u16>, expire: Option<u64> },
-    /// Message acks come late.
-    AckDelay { ms: u64 },
-    /// Message acks come twice.
-    AckDuplicate,
-    /// Two message acks change places.
-    AckReorder,
-    /// Messages are accepted and never acked.
-    AckDrop,
-    /// Messages are refused with an error in the ack.
-    AckError { code: u16 },
-    /// A transport frame nobody can decrypt.
-    GarbageFrame,
-    /// A frame that announces more bytes than follow.
-    TruncatedFrame,
-    /// Handshakes show a chain that must not be believed.
-    WrongCertificate {
-        #[serde(default = "default_forgery")]
-        mode: Forgery,
-    },
-    /// TCP connections are dropped instead of answering the upgrade.
-    ConnectionRefused,
-    /// IK is refused by policy: `XXfallback` instead.
-    IkRefused,
-    /// Messages arrive with a broken ciphertext.
-    CorruptCiphertext,
-    /// Frames from the server are compressed.
-    CompressedFrames,
-    /// A pairing code is refused.
-    PairCodeError {
-        code: u16,
-        /// The seconds after which to try again.
-        backoff: Option<u32>,
-        #[serde(default)]
-        stage: CodeStage,
-    },
-    /// Companions can't write to people their account has never had to do with, until this second.
-    ReachoutTimelock {
-        until: u64,
-        #[serde(default = "default_enforcement")]
-        enforcement_type: String,
-    },
-}
-
-fn default_forgery() -> Forgery {
-    Forgery::Root
-}
-
-fn default_enforcement() -> String {
-    "DEFAULT".to_owned()
-}
-
-impl Kind {
-    /// One-shot kinds happen once unless told otherwise; the others stand until they are cleared.
-    fn default_count(&self) -> Option<u32> {
-        match self {
-            Self::Close { .. }
-            | Self::StreamError { .. }
-            | Self::Failure { .. }
-            | Self::GarbageFrame
-            | Self::TruncatedFrame
-            | Self::CorruptCiphertext
-            | Self::PairCodeError { .. } => Some(1),
-            _ => None,
-        }
-    }
-
-    /// Kinds that hit a live socket at once.
-    pub fn is_immediate(&self) -> bool {
-        matches!(
-            self,
-            Self::Close { .. } | Self::StreamError { .. } | Self::GarbageFrame | Self::TruncatedFrame
-        )
-    }
-
-    /// Kinds that strike before the server can know who is calling.
-    pub fn precedes_identity(&self) -> bool {
-        matches!(
-            self,
-            Self::ConnectionRefused
-                | Self::WrongCertificate { .. }
-                | Self::IkRefused
-                | Self::Stall { stage: Stage::Upgrade | Stage::Handshake }
-        )
-    }
-}
+pub use kinds::{CodeStage, Kind, Stage, Transfer};
 
 /// Whom it hits; nobody in particular is everybody.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -103,6 +103,11 @@ impl Group {
         self.participants.iter().any(|participant| participant.number == number)
     }
 
+    /// What somebody may do; none who isn't in it.
+    pub fn role(&self, number: &str) -> Option<Role> {
+        self.participants.iter().find(|participant| participant.number == number).map(|known| known.role)
+    }
+
     fn keep(&self, world: &World) {
         world.store.shelf(OWNER).put_json(Kind::Group, self.id.as_str(), self);
     }

@@ -2,6 +2,7 @@
 //! knows gets a plain result so that no client hangs on it.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use wacore::xml::DisplayableNode;
 use wacore_binary::Node;
@@ -9,7 +10,7 @@ use wacore_binary::builder::NodeBuilder;
 
 use crate::account::{Account, Device};
 use crate::world::World;
-use crate::{appstate, clock, groups, phone, prekeys, reachout, stanza, usync};
+use crate::{appstate, clock, groups, media, phone, prekeys, reachout, stanza, usync};
 
 /// What a fresh account shows of itself.
 const PRIVACY: [(&str, &str); 8] = [
@@ -24,7 +25,13 @@ const PRIVACY: [(&str, &str); 8] = [
 ];
 
 /// The answer to an iq of type `get` or `set`.
-pub async fn answer(world: &Arc<World>, account: &Arc<Account>, device: &Arc<Device>, iq: &Node) -> Node {
+pub async fn answer(
+    world: &Arc<World>,
+    account: &Arc<Account>,
+    device: &Arc<Device>,
+    authority: &str,
+    iq: &Node,
+) -> Node {
     let xmlns = stanza::attr(iq, "xmlns");
     let asks = |child| iq.get_optional_child(child).is_some();
     match xmlns.as_str() {
@@ -45,13 +52,17 @@ pub async fn answer(world: &Arc<World>, account: &Arc<Account>, device: &Arc<Dev
         }
         "blocklist" => stanza::result(iq, [stanza::empty("list")]),
         "privacy" if asks("privacy") => {
+            let secret = account.reads_in_secret.load(Ordering::Relaxed);
             let categories = PRIVACY.map(|(name, value)| {
+                let value = if secret && name == "readreceipts" { "none" } else { value };
                 NodeBuilder::new("category").attr("name", name).attr("value", value).build()
             });
             stanza::result(iq, [NodeBuilder::new("privacy").children(categories).build()])
         }
         "w:mex" => reachout::answer(world, device, iq),
-        "w:m" if asks("media_conn") => stanza::result(iq, [media_conn()]),
+        "w:m" if asks("media_conn") => {
+            stanza::result(iq, [media::conn(&world.media, world.seed, device, authority)])
+        }
         "w:g2" => groups::answer(world, account, iq),
         "md" if asks("remove-companion-device") => {
             // The device says goodbye itself: it closes once it has its answer, and no later login is let in.
@@ -66,17 +77,4 @@ pub async fn answer(world: &Arc<World>, account: &Arc<Account>, device: &Arc<Dev
             stanza::result(iq, [])
         }
     }
-}
-
-fn media_conn() -> Node {
-    NodeBuilder::new("media_conn")
-        .attr("auth", "sim")
-        .attr("ttl", 300u32)
-        .attr("auth_ttl", 21_600u32)
-        .attr("max_buckets", 12u32)
-        .children([NodeBuilder::new("host")
-            .attr("hostname", "mmg.whatsapp.net")
-            .attr("type", "primary")
-            .build()])
-        .build()
 }

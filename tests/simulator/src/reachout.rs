@@ -19,18 +19,18 @@ const LOCKED: u16 = 463;
 const QUERY: &str = "23983697327930364";
 const NOTIFICATION: &str = "NotificationUserReachoutTimelockUpdate";
 
-/// Whether this device may write there: the address again, or the code with which the message is refused.
-pub fn permit(world: &World, sender: &Account, device: &Device, to: Jid) -> Result<Jid, u16> {
-    let Some(recipient) = world.resolve(&to) else { return Ok(to) };
+/// Whether this device may write there, or the code with which the message is refused.
+pub fn permit(world: &World, sender: &Account, device: &Device, to: &Jid) -> Result<(), u16> {
+    let Some(recipient) = world.resolve(to) else { return Ok(()) };
     if recipient.number == sender.number || knows(sender, &recipient.number) {
-        return Ok(to);
+        return Ok(());
     }
     let now = clock::unix_seconds();
     let locked = world.faults.take(Some(&device.address()), |kind| match kind {
         Kind::ReachoutTimelock { until, .. } if now < *until => Some(()),
         _ => None,
     });
-    if locked.is_some() { Err(LOCKED) } else { Ok(to) }
+    if locked.is_some() { Err(LOCKED) } else { Ok(()) }
 }
 
 /// A message has gone from the one to the other.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use wacore_binary::builder::NodeBuilder;
-use wacore_binary::{Jid, Node};
+use wacore_binary::{Jid, JidExt as _, Node};
 
 use crate::account::{Account, DeviceAddress};
 use crate::world::World;
@@ -22,36 +22,92 @@ pub fn message_ids(receipt: &Node) -> Vec<String> {
     ids
 }
 
+/// A receipt on its way.
+struct Way<'r> {
+    /// Whose device sent it, and which.
+    sender: &'r Arc<Account>,
+    device: u16,
+    /// Whoever wrote the message, by the name the receipt gives them.
+    author: Jid,
+    group: Option<Jid>,
+}
+
 /// Forwards a receipt of one of `sender`'s devices.
 pub fn route(world: &World, sender: &Arc<Account>, device: u16, receipt: &Node) {
     let Some(to) = stanza::jid(receipt, "to") else { return };
-    let Some(target) = world.resolve(&to) else { return };
+    let (author, group) = if to.is_group() {
+        let Some(author) = stanza::jid(receipt, "participant") else { return };
+        (author, Some(to))
+    } else {
+        (to, None)
+    };
+    let Some(target) = world.resolve(&author) else { return };
+    let own = target.number == sender.number;
+    let way = Way { sender, device, author, group };
     match stanza::opt(receipt, "type").as_deref() {
-        Some("retry") => ask_again(sender, device, &target, &to, receipt),
+        Some("retry") => ask_again(&way, &target, receipt),
+        Some("server-error") if own => {
+            let mut asked = receipt.clone();
+            asked.attrs.insert("from", sender.pn().with_device(device));
+            routing::hand_over(sender, 0, asked);
+        }
         // From a device whose user isn't looking; it has arrived all the same.
-        None | Some("inactive") if target.number != sender.number => {
+        None | Some("inactive") if !own => {
             let ids: Vec<String> = {
                 let mut accepted = target.accepted();
                 let ids = message_ids(receipt).into_iter();
                 ids.filter(|id| accepted.first_delivery(id, &sender.number)).collect()
             };
-            tell(sender, &target, &to, None, &ids);
+            tell(&way, &target, None, &ids);
         }
-        Some(kind @ ("read" | "played")) if target.number != sender.number => {
-            tell(sender, &target, &to, Some(kind), &message_ids(receipt));
+        Some(kind @ ("read" | "played" | "read-self" | "played-self")) if !own => {
+            let ids = message_ids(receipt);
+            // With `-self` the others don't learn of it.
+            if !kind.ends_with("-self") {
+                tell(&way, &target, Some(kind), &ids);
+            }
+            tell_own(&way, kind, &ids);
         }
-        // `sender`, `peer_msg`, `hist_sync`, `read-self`: between the devices of one account and the server.
+        // `sender`, `peer_msg`, `hist_sync`: between the devices of one account and the server.
         _ => {}
     }
 }
 
 /// All devices of the account that sent the messages learn what became of them.
-fn tell(sender: &Account, target: &Account, to: &Jid, kind: Option<&str>, ids: &[String]) {
-    let Some(first) = ids.first() else { return };
-    let mut node = NodeBuilder::new("receipt")
-        .attr("from", sender.jid_like(to))
-        .attr("id", first.as_str())
-        .attr("t", clock::unix_seconds());
+fn tell(way: &Way<'_>, target: &Account, kind: Option<&str>, ids: &[String]) {
+    let node = match &way.group {
+        Some(group) => NodeBuilder::new("receipt")
+            .attr("from", group.clone())
+            .attr("participant", way.sender.lid())
+            .attr("participant_pn", way.sender.pn()),
+        None => NodeBuilder::new("receipt").attr("from", way.sender.jid_like(&way.author)),
+    };
+    let Some(node) = completed(node, kind, ids) else { return };
+    routing::hand_over(target, 0, node.clone());
+    for device in target.devices() {
+        device.mailbox.push(node.clone());
+    }
+}
+
+/// The other devices of whoever has read something learn that too.
+fn tell_own(way: &Way<'_>, kind: &str, ids: &[String]) {
+    let from = way.sender.jid_like(&way.author).with_device(way.device);
+    let node = match &way.group {
+        Some(group) => NodeBuilder::new("receipt").attr("from", group.clone()).attr("participant", from),
+        None => NodeBuilder::new("receipt").attr("from", from).attr("recipient", way.author.to_non_ad()),
+    };
+    let Some(node) = completed(node, Some(kind), ids) else { return };
+    if way.device != 0 {
+        routing::hand_over(way.sender, 0, node.clone());
+    }
+    for device in way.sender.devices().iter().filter(|device| device.id != way.device) {
+        device.mailbox.push(node.clone());
+    }
+}
+
+fn completed(node: NodeBuilder, kind: Option<&str>, ids: &[String]) -> Option<Node> {
+    let first = ids.first()?;
+    let mut node = node.attr("id", first.as_str()).attr("t", clock::unix_seconds());
     if let Some(kind) = kind {
         node = node.attr("type", kind);
     }
@@ -60,27 +116,26 @@ fn tell(sender: &Account, target: &Account, to: &Jid, kind: Option<&str>, ids: &
     if !rest.is_empty() {
         node = node.children([NodeBuilder::new("list").children(rest).build()]);
     }
-    let node = node.build();
-    routing::hand_over(target, 0, node.clone());
-    for device in target.devices() {
-        device.mailbox.push(node.clone());
-    }
+    Some(node.build())
 }
 
 /// A device could not decrypt a message: the device that sent it hears so, with the keys to try again.
-fn ask_again(sender: &Account, device: u16, target: &Account, to: &Jid, receipt: &Node) {
-    let requester = DeviceAddress { number: sender.number.clone(), device };
-    target.accepted().reopen(to.device, &stanza::attr(receipt, "id"), requester);
-    let mut node = NodeBuilder::new("receipt")
-        .attr("from", sender.jid_like(to).with_device(device))
-        .attr("id", stanza::attr(receipt, "id"))
-        .attr("type", "retry")
-        .attr("t", clock::unix_seconds());
+fn ask_again(way: &Way<'_>, target: &Account, receipt: &Node) {
+    let requester = DeviceAddress { number: way.sender.number.clone(), device: way.device };
+    let (id, writer) = (stanza::attr(receipt, "id"), way.author.device);
+    target.accepted().reopen(writer, &id, requester);
+    let asker = way.sender.jid_like(&way.author).with_device(way.device);
+    let mut node =
+        NodeBuilder::new("receipt").attr("id", id).attr("type", "retry").attr("t", clock::unix_seconds());
+    node = match &way.group {
+        Some(group) => node.attr("from", group.clone()).attr("participant", asker),
+        None => node.attr("from", asker),
+    };
     for name in ["recipient", "category"] {
         if let Some(value) = receipt.attrs.get(name) {
             node = node.attr(name, value.clone());
         }
     }
     let children = receipt.children().unwrap_or_default().to_vec();
-    routing::hand_over(target, to.device, node.children(children).build());
+    routing::hand_over(target, writer, node.children(children).build());
 }

@@ -20,6 +20,7 @@ use tokio::task::JoinSet;
 
 use crate::control;
 use crate::faults::Kind;
+use crate::media::Dropped;
 use crate::world::{RefLifetime, World};
 
 /// How a simulator is to be.
@@ -74,6 +75,7 @@ impl Simulator {
         if let Some(lifetime) = config.passkey_lifetime {
             world.passkeys.set_lifetime(lifetime);
         }
+        world.media.set_authority(address.to_string());
         let root_public_key = world.authority.root_public_key();
         let accepting = tokio::spawn(accept(listener, world.clone()));
         Ok(Running { address, root_public_key, world, accepting })
@@ -149,7 +151,12 @@ async fn serve(stream: TcpStream, world: Arc<World>, router: Router) {
             (!refused).then(|| TowerToHyperService::new(router.clone()).call(request.map(Body::new)));
         async move {
             match answer {
-                Some(answer) => answer.await.map_err(std::io::Error::other),
+                Some(answer) => match answer.await {
+                    Ok(answer) if answer.extensions().get::<Dropped>().is_some() => {
+                        Err(std::io::Error::other("dropped on demand"))
+                    }
+                    answer => answer.map_err(std::io::Error::other),
+                },
                 // An error instead of a response makes hyper drop the connection.
                 None => Err(std::io::Error::other("refused on demand")),
             }

@@ -19,7 +19,9 @@ use crate::connection::Outgoing;
 use crate::counters::Counters;
 use crate::faults::{Fault, Faults, Kind};
 use crate::groups::Groups;
+use crate::ledger::Ledger;
 use crate::link_code::LinkCodes;
+use crate::media::Media;
 use crate::pairing::Registration;
 use crate::passkey::Passkeys;
 use crate::phone::upbringing;
@@ -79,6 +81,8 @@ pub struct World {
     pub counters: Counters,
     pub web_page: WebPage,
     pub groups: Groups,
+    pub media: Media,
+    pub ledger: Ledger,
     pub link_codes: LinkCodes,
     pub passkeys: Passkeys,
     /// True when everything is to end.
@@ -137,6 +141,8 @@ impl World {
             counters: Counters::default(),
             web_page: WebPage::default(),
             groups: Groups::default(),
+            media: Media::default(),
+            ledger: Ledger::default(),
             link_codes: LinkCodes::default(),
             passkeys: Passkeys::default(),
             shutdown: watch::Sender::new(false),
@@ -157,6 +163,7 @@ impl World {
 
     fn restore(self: &Arc<Self>, rows: &mut Rows) -> Result<()> {
         self.groups.restore(rows)?;
+        self.media.restore(rows, &self.store)?;
         let mut phones = Vec::new();
         for number in rows.owners(RowKind::Account) {
             let (account, mail) = upbringing::restore(self, rows, &number)?;
@@ -284,6 +291,8 @@ impl World {
         self.passkeys.clear();
         self.store.reset();
         self.groups.clear();
+        self.media.clear(&self.store);
+        self.ledger.clear();
         *self.directory.write().unwrap_or_else(PoisonError::into_inner) = Directory::default();
         self.counters.reset();
     }

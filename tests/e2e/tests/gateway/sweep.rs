@@ -131,13 +131,16 @@ async fn the_cron_looks_after_everybody() {
     .await;
 
     // A wish that was lost on its way to an object that has shown itself since: it lives, and has not heard.
-    let statement = "UPDATE session SET desired = 'stopped', desired_at = ?2, heard_at = ?2 - 1, \
-                     observed_at = ?2 + 1, swept_at = 0 WHERE id = ?1";
-    write(&sandbox, statement, params![lost.id, asked_at]);
+    let deaf = organization.session(&json!({})).await;
+    deaf.code().await;
+    projected(&deaf, "scan_qr_code").await;
+    let statement = "UPDATE session SET desired = 'stopped', desired_at = ?2, observed_at = ?2 + 1, swept_at = 0 \
+                     WHERE id = ?1";
+    write(&sandbox, statement, params![deaf.id, asked_at]);
     run_cron(&sandbox).await;
-    lost.wait_for_status("stopped", SOON).await;
+    deaf.wait_for_status("stopped", SOON).await;
     eventually("the object to say that it has heard", SOON, async || {
-        let heard = in_directory(&lost, "heard_at >= desired_at");
+        let heard = in_directory(&deaf, "heard_at >= desired_at");
         if heard == 1 { Ok(()) } else { Err(heard.to_string()) }
     })
     .await;

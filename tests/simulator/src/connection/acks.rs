@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinSet;
-use wacore_binary::Node;
+use wacore_binary::{Jid, Node};
 
 use super::Outgoing;
 use crate::account::DeviceAddress;
 use crate::faults::Kind;
-use crate::stanza;
 use crate::world::World;
+use crate::{routing, stanza};
 
 /// An ack that waits for its successor goes out after this time even when none comes.
 const REORDER_LIMIT: Duration = Duration::from_secs(2);
@@ -29,9 +29,11 @@ impl Acks {
     }
 
     /// The code with which the next message of this peer is to be refused.
-    pub fn refusal(world: &World, peer: &DeviceAddress) -> Option<u16> {
+    pub fn refusal(world: &World, peer: &DeviceAddress, to: &Jid) -> Option<u16> {
+        let chat = routing::chat_name(world, to);
         world.faults.take(Some(peer), |kind| match kind {
-            Kind::AckError { code } => Some(*code),
+            Kind::AckError { code, to: None } => Some(*code),
+            Kind::AckError { code, to: Some(only) } if *only == chat => Some(*code),
             _ => None,
         })
     }
@@ -43,9 +45,12 @@ impl Acks {
         self.send(ack);
     }
 
-    /// The ack of an accepted one.
-    pub fn accept(&self, world: &World, peer: &DeviceAddress, message: &Node) {
-        let ack = stanza::ack(message);
+    /// The ack of an accepted one; in a group it tells which devices the server would have expected.
+    pub fn accept(&self, world: &World, peer: &DeviceAddress, message: &Node, phash: Option<String>) {
+        let mut ack = stanza::ack(message);
+        if let Some(phash) = phash {
+            ack.attrs.insert("phash", phash);
+        }
         let fault = world.faults.take(Some(peer), |kind| match kind {
             Kind::AckDelay { .. } | Kind::AckDuplicate | Kind::AckReorder | Kind::AckDrop => {
                 Some(kind.clone())
@@ -108,7 +113,7 @@ mod tests {
         let acks = Acks::new(outgoing);
         world.faults.arm(Kind::AckReorder, None, Some(2));
         for id in ["A", "B", "C"] {
-            acks.accept(&world, &peer, &NodeBuilder::new("message").attr("id", id).build());
+            acks.accept(&world, &peer, &NodeBuilder::new("message").attr("id", id).build(), None);
         }
         let mut order = Vec::new();
         while let Ok(Outgoing::Node(ack)) = incoming.try_recv() {

@@ -39,13 +39,13 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 pub type Peer = Arc<OnceLock<DeviceAddress>>;
 
 /// Serves one socket until either side ends it.
-pub async fn serve(world: Arc<World>, socket: WebSocket) {
+pub async fn serve(world: Arc<World>, socket: WebSocket, authority: Option<String>) {
     let id = world.next_connection();
     let (outgoing, incoming) = mpsc::unbounded_channel();
     world.sockets().insert(id, OpenSocket { outgoing: outgoing.clone(), peer: None });
     world.counters.started();
     let mut shutdown = world.shutdown.subscribe();
-    let connection = Connection { world: world.clone(), id, outgoing, incoming };
+    let connection = Connection { world: world.clone(), id, outgoing, incoming, authority };
     tokio::select! {
         _ = shutdown.wait_for(|ended| *ended) => {}
         outcome = connection.run(socket) => {
@@ -62,11 +62,13 @@ struct Connection {
     id: u64,
     outgoing: mpsc::UnboundedSender<Outgoing>,
     incoming: mpsc::UnboundedReceiver<Outgoing>,
+    /// Where the client believes to be connected to.
+    authority: Option<String>,
 }
 
 impl Connection {
     async fn run(self, socket: WebSocket) -> Result<()> {
-        let Self { world, id, outgoing, incoming } = self;
+        let Self { world, id, outgoing, incoming, authority } = self;
         let (mut sink, stream) = socket.split();
         let mut reader = Reader::new(stream);
         reader.until_unstalled(&world.faults, Stage::Handshake, None).await?;
@@ -93,7 +95,7 @@ impl Connection {
             Some(Role::Registering(registration))
         };
         let mut read = Incoming { cipher: read, counter: 0 };
-        let session = role.map(|role| Session::new(world.clone(), id, outgoing.clone(), role));
+        let session = role.map(|role| Session::new(world.clone(), id, outgoing.clone(), role, authority));
         let outcome = loop {
             tokio::select! {
                 frame = reader.frame() => {

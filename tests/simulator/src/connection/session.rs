@@ -12,10 +12,12 @@ use wacore_binary::builder::NodeBuilder;
 
 use super::Outgoing;
 use super::acks::Acks;
-use crate::account::{Account, Device};
+use crate::account::{Account, Device, DeviceAddress};
+use crate::faults::Kind;
+use crate::ledger::Outcome;
 use crate::pairing::{self, Registration};
 use crate::world::World;
-use crate::{iq, phone, reachout, receipts, routing, stanza};
+use crate::{group_delivery, iq, phone, reachout, receipts, routing, stanza};
 
 /// How often the server pings. Baileys never answers, so an unanswered ping means nothing.
 const PING_EVERY: Duration = Duration::from_secs(25);
@@ -37,16 +39,24 @@ pub struct Session {
     outgoing: UnboundedSender<Outgoing>,
     role: Role,
     acks: Acks,
+    authority: String,
     /// Work in the background that ends with the connection.
     chores: Mutex<JoinSet<()>>,
 }
 
 impl Session {
-    pub fn new(world: Arc<World>, connection: u64, outgoing: UnboundedSender<Outgoing>, role: Role) -> Self {
+    pub fn new(
+        world: Arc<World>,
+        connection: u64,
+        outgoing: UnboundedSender<Outgoing>,
+        role: Role,
+        authority: Option<String>,
+    ) -> Self {
+        let authority = authority.unwrap_or_else(|| world.media.authority());
         let acks = Acks::new(outgoing.clone());
-        let session = Self { world, connection, outgoing, role, acks, chores: Mutex::default() };
-        if matches!(session.role, Role::LoggedIn(..)) {
-            session.chore(ping(session.outgoing.clone()));
+        let session = Self { world, connection, outgoing, role, acks, authority, chores: Mutex::default() };
+        if let Role::LoggedIn(_, device) = &session.role {
+            session.chore(ping(session.world.clone(), device.address(), session.outgoing.clone()));
         }
         session
     }
@@ -89,22 +99,7 @@ impl Session {
     /// A stanza that is acknowledged, not answered.
     fn handle_one_way(&self, account: &Arc<Account>, device: &Arc<Device>, node: &Node) {
         match node.tag.as_ref() {
-            "message" => {
-                let peer = device.address();
-                if let Some(code) = Acks::refusal(&self.world, &peer) {
-                    self.acks.refuse(node, code);
-                    return;
-                }
-                // The ack first: a receipt for a message the server hasn't taken would be absurd.
-                let recipient = routing::recipient(&self.world, node);
-                match recipient.and_then(|to| reachout::permit(&self.world, account, device, to)) {
-                    Ok(recipient) => {
-                        self.acks.accept(&self.world, &peer, node);
-                        routing::deliver(&self.world, account, device.id, &recipient, node);
-                    }
-                    Err(code) => self.acks.refuse(node, code),
-                }
-            }
+            "message" => self.handle_message(account, device, node),
             "receipt" => {
                 self.send(stanza::ack(node));
                 for id in receipts::message_ids(node) {
@@ -127,11 +122,41 @@ impl Session {
         }
     }
 
+    fn handle_message(&self, account: &Arc<Account>, device: &Arc<Device>, node: &Node) {
+        let (world, peer) = (&self.world, device.address());
+        let (to, id) = (stanza::jid(node, "to").unwrap_or_default(), stanza::attr(node, "id"));
+        let write_down = |outcome| world.ledger.note(&peer, &to.to_string(), &id, outcome);
+        if world.faults.take(Some(&peer), |kind| matches!(kind, Kind::MessageLost).then_some(())).is_some() {
+            write_down(Outcome::Lost);
+            return;
+        }
+        let permitted = match Acks::refusal(world, &peer, &to) {
+            Some(code) => Err(code),
+            None => routing::destination(world, account, node).and_then(|destination| {
+                reachout::permit(world, account, device, &destination.to).map(|()| destination)
+            }),
+        };
+        match permitted {
+            Ok(destination) => {
+                // The ack first: a receipt for a message the server hasn't taken would be absurd.
+                let phash = node.attrs.get("phash").and(destination.group.as_ref());
+                let phash =
+                    phash.and_then(|group| group_delivery::phash(&group_delivery::devices(world, group)));
+                self.acks.accept(world, &peer, node, phash);
+                write_down(Outcome::Taken(routing::deliver(world, account, device.id, &destination, node)));
+            }
+            Err(code) => {
+                self.acks.refuse(node, code);
+                write_down(Outcome::Refused(code));
+            }
+        }
+    }
+
     async fn handle_iq(&self, account: &Arc<Account>, device: &Arc<Device>, node: &Node) {
         if !matches!(stanza::attr(node, "type").as_str(), "get" | "set") {
             return;
         }
-        let answer = iq::answer(&self.world, account, device, node).await;
+        let answer = iq::answer(&self.world, account, device, &self.authority, node).await;
         self.send(answer);
         if stanza::attr(node, "xmlns") == "passive" && node.get_optional_child("active").is_some() {
             self.begin_delivery(device);
@@ -173,10 +198,14 @@ impl Session {
     }
 }
 
-async fn ping(outgoing: UnboundedSender<Outgoing>) {
+async fn ping(world: Arc<World>, peer: DeviceAddress, outgoing: UnboundedSender<Outgoing>) {
     let mut number = 0u64;
     loop {
         tokio::time::sleep(PING_EVERY).await;
+        let pick = |kind: &Kind| matches!(kind, Kind::NoPings).then_some(());
+        if world.faults.take(Some(&peer), pick).is_some() {
+            continue;
+        }
         number += 1;
         let ping = NodeBuilder::new("iq")
             .attr("from", stanza::server())

@@ -11,8 +11,8 @@ use wacore_binary::Jid;
 use super::{Error, Shared, parse};
 use crate::account::DeviceAddress;
 use crate::faults::{Fault, Kind, Target};
-use crate::reachout;
 use crate::world::World;
+use crate::{reachout, routing};
 
 const PREFIX: &str = "fault-";
 
@@ -39,9 +39,12 @@ fn shown(fault: &Fault) -> Value {
 }
 
 pub async fn arm(State(world): Shared, body: Bytes) -> Result<(StatusCode, Json<Value>), Error> {
-    let NewFault { kind, target, count } = parse(&body)?;
+    let NewFault { mut kind, target, count } = parse(&body)?;
     if count == Some(0) {
         return Err(Error::invalid("count must be at least 1"));
+    }
+    if let Kind::AckError { to: Some(to), .. } = &mut kind {
+        *to = read_chat(&world, to)?;
     }
     let target = target.map(|target| read_target(&world, &target)).transpose()?;
     if target.is_some() && kind.precedes_identity() {
@@ -73,6 +76,15 @@ fn read_target(world: &World, text: &str) -> Result<Target, Error> {
     } else {
         Target::Phone(number)
     })
+}
+
+/// A chat as it is compared: a group, or somebody's number.
+fn read_chat(world: &World, text: &str) -> Result<String, Error> {
+    match text.parse::<Jid>() {
+        Ok(jid) if text.contains('@') => Ok(routing::chat_name(world, &jid)),
+        _ if text.bytes().all(|byte| byte.is_ascii_digit()) => Ok(text.to_owned()),
+        _ => Err(Error::invalid("to must be a number or a JID")),
+    }
 }
 
 pub async fn list(State(world): Shared) -> Json<Value> {

@@ -7,6 +7,8 @@ mod devices;
 mod faults;
 mod groups;
 mod linking;
+mod media;
+mod messages;
 mod passkeys;
 mod phones;
 
@@ -15,8 +17,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, Request, State, WebSocketUpgrade};
-use axum::http::StatusCode;
+use axum::extract::{DefaultBodyLimit, Query, Request, State, WebSocketUpgrade};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
@@ -32,6 +34,8 @@ use crate::world::World;
 
 /// The longest a long poll waits.
 const LONGEST_WAIT: f64 = 120.0;
+/// The largest body, for a file in base64.
+const LARGEST_BODY: usize = 256 << 20;
 /// The largest frame WhatsApp knows.
 const LARGEST_MESSAGE: usize = 1 << 24;
 
@@ -53,9 +57,14 @@ pub fn router(world: Arc<World>) -> Router {
         .route("/phones/{number}/passkey/expire", post(passkeys::expire))
         .route("/phones/{number}/passkey/confirm", post(passkeys::confirm))
         .route("/registrations/refresh", post(linking::refresh_registration))
-        .route("/phones/{number}/messages", get(phones::messages).post(phones::send))
-        .route("/phones/{number}/receipts", get(phones::receipts))
-        .route("/phones/{number}/read", post(phones::read))
+        .route("/phones/{number}/messages", get(messages::list).post(messages::send))
+        .route("/phones/{number}/receipts", get(messages::receipts))
+        .route("/phones/{number}/read", post(messages::read))
+        .route("/phones/{number}/privacy", get(phones::privacy).put(phones::set_privacy))
+        .route("/phones/{number}/played", post(messages::played))
+        .route("/sent/{message}", get(messages::sent))
+        .route("/media", get(media::list))
+        .route("/media/{hash}", get(media::show).delete(media::expire))
         .route("/phones/{number}/devices/{device}", delete(devices::unlink))
         .route("/phones/{number}/contacts", get(contacts::list).put(contacts::replace))
         .route("/groups", get(groups::list).post(groups::create))
@@ -69,6 +78,8 @@ pub fn router(world: Arc<World>) -> Router {
         .route("/certificate", get(certificate::show))
         .route("/certificate/rotate", post(certificate::rotate))
         .route("/reset", post(reset))
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .merge(crate::media::http::router())
         .merge(world.web_page.router())
         .fallback(|| async { Error::not_found("no such resource") })
         .method_not_allowed_fallback(|| async {
@@ -89,6 +100,7 @@ async fn settled(State(world): Shared, request: Request, next: Next) -> Response
 
 async fn chat(
     State(world): Shared,
+    headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Error> {
     let upgrade = upgrade.map_err(|rejection| {
@@ -96,7 +108,9 @@ async fn chat(
     })?;
     world.faults.unstalled(Stage::Upgrade, None).await;
     let upgrade = upgrade.max_message_size(LARGEST_MESSAGE).max_frame_size(LARGEST_MESSAGE);
-    Ok(upgrade.on_upgrade(move |socket| connection::serve(world, socket)))
+    // Where this client has found us it will find the media hosts.
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).map(ToOwned::to_owned);
+    Ok(upgrade.on_upgrade(move |socket| connection::serve(world, socket, host)))
 }
 
 async fn reset(State(world): Shared) -> StatusCode {

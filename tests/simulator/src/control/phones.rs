@@ -1,22 +1,17 @@
 //! `/phones`: people with a phone, and what they do with it.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD as BASE64;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use wacore_binary::Jid;
-use waproto::whatsapp::Message;
 
-use super::{Error, Poll, Shared, parse};
+use super::{Error, Shared, parse};
 use crate::account::Account;
-use crate::phone::sending;
 use crate::world::World;
 
 /// E.164 without the plus.
@@ -81,95 +76,31 @@ pub async fn list(State(world): Shared) -> Json<Value> {
     Json(json!({ "phones": phones }))
 }
 
-#[derive(Deserialize)]
-pub struct NewMessage {
-    to: String,
-    #[serde(default)]
-    text: Option<String>,
-    /// Any other kind of message: the protobuf, in base64.
-    #[serde(default)]
-    message: Option<String>,
-}
-
-impl NewMessage {
-    fn content(&self) -> Result<Message, Error> {
-        match (&self.text, &self.message) {
-            (Some(text), None) => Ok(Message { conversation: Some(text.clone()), ..Message::default() }),
-            (None, Some(message)) => BASE64
-                .decode(message)
-                .ok()
-                .and_then(|bytes| waproto::codec::message_decode(&bytes).ok())
-                .ok_or_else(|| Error::invalid("message must be a protobuf of WhatsApp's, in base64")),
-            _ => Err(Error::invalid("either text or message")),
-        }
-    }
-}
-
-pub async fn send(
-    State(world): Shared,
-    Path(number): Path<String>,
-    body: Bytes,
-) -> Result<(StatusCode, Json<Value>), Error> {
-    let account = find(&world, &number)?;
-    let wanted: NewMessage = parse(&body)?;
-    let to = person(&world, &wanted.to)?;
-    let id = sending::send(&world, &account, &to, wanted.content()?)
-        .await
-        .map_err(|error| Error::new(StatusCode::CONFLICT, "not_sent", &format!("{error:#}")))?;
-    Ok((StatusCode::CREATED, Json(json!({ "messageId": id }))))
-}
-
-pub async fn messages(
-    State(world): Shared,
-    Path(number): Path<String>,
-    query: Result<Query<Poll>, QueryRejection>,
-) -> Result<Json<Value>, Error> {
-    let account = find(&world, &number)?;
-    let (after, wait) = Poll::read(query)?;
-    Ok(Json(json!({ "messages": account.received.after(after, wait).await })))
-}
-
-pub async fn receipts(
-    State(world): Shared,
-    Path(number): Path<String>,
-    query: Result<Query<Poll>, QueryRejection>,
-) -> Result<Json<Value>, Error> {
-    let account = find(&world, &number)?;
-    let (after, wait) = Poll::read(query)?;
-    Ok(Json(json!({ "receipts": account.receipts.after(after, wait).await })))
-}
-
-#[derive(Deserialize)]
+/// What an account lets others know.
+#[derive(Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Read {
-    #[serde(alias = "from")]
-    chat: String,
-    message_ids: Vec<String>,
+pub struct Privacy {
+    read_receipts: bool,
 }
 
-pub async fn read(
+pub async fn privacy(State(world): Shared, Path(number): Path<String>) -> Result<Json<Privacy>, Error> {
+    let account = find(&world, &number)?;
+    Ok(Json(Privacy { read_receipts: !account.reads_in_secret.load(Ordering::Relaxed) }))
+}
+
+pub async fn set_privacy(
     State(world): Shared,
     Path(number): Path<String>,
     body: Bytes,
 ) -> Result<StatusCode, Error> {
     let account = find(&world, &number)?;
-    let Read { chat, message_ids } = parse(&body)?;
-    if message_ids.is_empty() {
-        return Err(Error::invalid("messageIds is empty"));
-    }
-    sending::read(&world, &account, &person(&world, &chat)?, &message_ids);
+    let wanted: Privacy = parse(&body)?;
+    account.reads_in_secret.store(!wanted.read_receipts, Ordering::Relaxed);
+    account.keep();
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// A phone of the path.
 pub fn find(world: &World, number: &str) -> Result<Arc<Account>, Error> {
     world.find(number).ok_or_else(|| Error::not_found("no such phone"))
-}
-
-/// Somebody on WhatsApp, in the namespace they were named in.
-fn person(world: &World, named: &str) -> Result<Jid, Error> {
-    let account = world.find(named).ok_or_else(|| {
-        Error::new(StatusCode::NOT_FOUND, "not_on_whatsapp", "nobody has this number or JID")
-    })?;
-    Ok(named.parse::<Jid>().map_or_else(|_| account.pn(), |jid| account.jid_like(&jid)))
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::clock;
@@ -33,6 +34,11 @@ pub struct Received {
     pub from_device: u16,
     /// A companion of this very account wrote it.
     pub from_me: bool,
+    /// What it is; `content` has the fields of that kind.
+    #[serde(default)]
+    pub kind: String,
+    #[serde(default)]
+    pub content: Value,
 }
 
 /// A receipt for messages of this phone's account.
@@ -43,6 +49,9 @@ pub struct ReceivedReceipt {
     #[serde(rename = "type")]
     pub kind: String,
     pub from: String,
+    /// A group, or where a device of the own account read something.
+    #[serde(default)]
+    pub chat: String,
     pub message_ids: Vec<String>,
     pub timestamp: u64,
 }

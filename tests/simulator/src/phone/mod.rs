@@ -2,16 +2,22 @@
 //! to, and does what a person's phone does without being asked. Its task takes stanzas in the order they come.
 
 pub mod code_entry;
+pub mod composing;
+mod groups;
 mod handoff;
 pub mod inbox;
 pub mod linking;
 pub mod mail;
+mod memory;
 mod receiving;
+mod resending;
+mod sender_keys;
 pub mod sending;
 mod signal_store;
+mod taking_in;
 pub mod upbringing;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::{PoisonError, Weak};
 
 use anyhow::{Result, bail};
@@ -30,6 +36,7 @@ use crate::prekeys::{self, Published, SignedKey};
 use crate::store::{Kind, Shelf};
 use crate::world::World;
 use crate::{clock, rng};
+use memory::Memory;
 use signal_store::SignalStore;
 
 /// One-time prekeys a phone keeps published.
@@ -66,6 +73,9 @@ pub struct Phone {
     seen: HashSet<(String, String)>,
     /// How often a message has been asked for again.
     asked: HashMap<(String, String), u8>,
+    memory: Memory,
+    /// Who has this phone's sender key, by group.
+    distributed: HashMap<String, BTreeSet<String>>,
     shelf: Shelf,
     /// The record as it was written down last.
     kept: Option<PhoneRecord>,
@@ -176,7 +186,7 @@ impl Phone {
             "msg" => CiphertextMessage::SignalMessage(SignalMessage::try_from(ciphertext)?),
             other => bail!("enc type {other}"),
         };
-        let SignalStore { sessions, identities, pre_keys, signed_pre_keys } = &mut self.store;
+        let SignalStore { sessions, identities, pre_keys, signed_pre_keys, .. } = &mut self.store;
         let decrypted = message_decrypt(
             &ciphertext,
             from,

@@ -1,23 +1,79 @@
-//! A phone writes: to people, to its own companions, and again to whoever could not read it.
+//! A phone writes: to people and to its own companions.
 
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use wacore::messages::wrap_device_sent;
+use wacore::send::{media_type_from_message, should_hide_decrypt_fail_for_send, stanza_type_from_message};
+use wacore::types::message::EditAttribute;
 use wacore_binary::builder::NodeBuilder;
-use wacore_binary::{Jid, Node};
+use wacore_binary::{Jid, JidExt as _, Node};
 use waproto::whatsapp::Message;
 
-use super::{Phone, address};
+use super::{Phone, groups};
 use crate::account::Account;
 use crate::world::World;
-use crate::{clock, prekeys, receipts, rng, routing, stanza};
+use crate::{clock, receipts, rng, routing};
 
-/// Sends a message to a person, under the namespace of `to`; the message id.
-pub async fn send(world: &Arc<World>, account: &Arc<Account>, to: &Jid, message: Message) -> Result<String> {
+/// What the outside of a message tells about its inside.
+pub struct Letter {
+    kind: &'static str,
+    media: Option<&'static str>,
+    edit: Option<String>,
+    hide: bool,
+}
+
+impl Letter {
+    pub fn new(message: &Message) -> Self {
+        let edit = EditAttribute::infer_from_message(message);
+        Self {
+            kind: stanza_type_from_message(message),
+            media: media_type_from_message(message),
+            hide: should_hide_decrypt_fail_for_send(edit.as_ref(), message),
+            edit: edit.map(|edit| edit.to_string_val().to_owned()),
+        }
+    }
+
+    /// The beginning of the stanza.
+    pub fn stanza(&self, to: Jid, id: &str) -> NodeBuilder {
+        let node = NodeBuilder::new("message").attr("to", to).attr("id", id).attr("type", self.kind);
+        match &self.edit {
+            Some(edit) => node.attr("edit", edit.as_str()),
+            None => node,
+        }
+    }
+
+    /// `<enc>`; `retry` is how often it was asked for.
+    pub fn enc(&self, kind: &'static str, ciphertext: Vec<u8>, retry: Option<&str>) -> Node {
+        let mut enc = NodeBuilder::new("enc").attr("v", "2").attr("type", kind);
+        if let Some(media) = self.media {
+            enc = enc.attr("mediatype", media);
+        }
+        if self.hide {
+            enc = enc.attr("decrypt-fail", "hide");
+        }
+        if let Some(count) = retry {
+            enc = enc.attr("count", count);
+        }
+        enc.bytes(ciphertext).build()
+    }
+}
+
+/// Sends a message to a person, under the namespace of `to`, or to a group; the message id.
+pub async fn send(
+    world: &Arc<World>,
+    account: &Arc<Account>,
+    id: Option<String>,
+    to: &Jid,
+    message: Message,
+) -> Result<String> {
+    if to.is_group() {
+        return groups::send(world, account, id, to, message).await;
+    }
     let recipient = world.resolve(to).context("not on WhatsApp")?;
+    let letter = Letter::new(&message);
     let mut phone = account.phone.lock().await;
-    let id = rng::message_id(&mut phone.rng);
+    let id = id.unwrap_or_else(|| phone.fresh_id());
     let mut participants = Vec::new();
     if recipient.number != account.number {
         let devices =
@@ -34,21 +90,18 @@ pub async fn send(world: &Arc<World>, account: &Arc<Account>, to: &Jid, message:
         participants.extend(participant(account.jid_like(to).with_device(device.id), enc));
     }
     phone.remember(&id, to.to_non_ad(), message);
-    let node = NodeBuilder::new("message")
-        .attr("to", to.to_non_ad())
-        .attr("id", id.as_str())
-        .attr("type", "text")
+    let node = letter
+        .stanza(to.to_non_ad(), &id)
         .children([NodeBuilder::new("participants").children(participants).build()])
         .build();
     // Still under the phone's lock, so that messages go out in the order of their ratchets.
-    if let Ok(recipient) = routing::recipient(world, &node) {
-        routing::deliver(world, account, 0, &recipient, &node);
-    }
+    let outcome = routing::accept(world, account, 0, &node);
     drop(phone);
+    outcome.map_err(|code| anyhow::anyhow!("refused with {code}"))?;
     Ok(id)
 }
 
-fn participant(jid: Jid, enc: Result<Node>) -> Option<Node> {
+pub fn participant(jid: Jid, enc: Result<Node>) -> Option<Node> {
     match enc {
         Ok(enc) => Some(NodeBuilder::new("to").attr("jid", jid).children([enc]).build()),
         Err(error) => {
@@ -67,7 +120,7 @@ pub async fn send_peer(
     message: Message,
 ) -> Result<()> {
     let mut phone = account.phone.lock().await;
-    let id = rng::message_id(&mut phone.rng);
+    let id = phone.fresh_id();
     let enc = phone.enc(account, device, &message, None).await?;
     let to = account.pn().with_device(device);
     phone.remember(&id, to.clone(), message);
@@ -79,61 +132,32 @@ pub async fn send_peer(
         .attr("push_priority", "high")
         .children([enc])
         .build();
-    if let Ok(recipient) = routing::recipient(world, &node) {
-        routing::deliver(world, account, 0, &recipient, &node);
-    }
+    let outcome = routing::accept(world, account, 0, &node);
     drop(phone);
+    outcome.map_err(|code| anyhow::anyhow!("refused with {code}"))?;
     Ok(())
 }
 
-/// Answers a retry receipt: a new session, from the keys that came with it or those on the server, and the message
-/// again for that one device.
-pub async fn resend(world: &Arc<World>, account: &Arc<Account>, receipt: &Node) -> Result<()> {
-    let from = stanza::jid(receipt, "from").context("no from")?;
-    let id = stanza::attr(receipt, "id");
-    let count =
-        receipt.get_optional_child("retry").map(|retry| stanza::attr(retry, "count")).unwrap_or_default();
-    let requester = world.resolve(&from).context("an unknown requester")?;
-    let mut phone = account.phone.lock().await;
-    let sent = phone.sent.get(&id).cloned().context("a message this phone doesn't remember")?;
-    let bundle = match prekeys::read_retry_bundle(receipt) {
-        Ok(bundle) => bundle,
-        Err(_) => prekeys::take(&requester, from.device, prekeys::Published::take_bundle)
-            .context("a device that is gone")??,
-    };
-    phone.open_session(&address(&requester, from.device), &bundle).await?;
-    let peer = sent.to.device != 0;
-    let own = requester.number == account.number;
-    let message =
-        if own && !peer { wrap_device_sent(sent.message, sent.to.to_non_ad_string()) } else { sent.message };
-    let enc = phone.enc(&requester, from.device, &message, Some(&count)).await?;
-    let mut node = NodeBuilder::new("message")
-        .attr("to", from)
-        .attr("id", id)
-        .attr("type", "text")
-        .attr("recipient", sent.to.to_non_ad())
-        .children([enc]);
-    if peer {
-        node = node.attr("category", "peer").attr("push_priority", "high");
-    }
-    let node = node.build();
-    if let Ok(recipient) = routing::recipient(world, &node) {
-        routing::deliver(world, account, 0, &recipient, &node);
-    }
-    drop(phone);
-    Ok(())
-}
-
-/// Tells somebody that their messages have been read.
-pub fn read(world: &Arc<World>, account: &Arc<Account>, chat: &Jid, ids: &[String]) {
+/// Tells somebody that their messages have been read or played; in a group, whose they were.
+pub fn seen(
+    world: &Arc<World>,
+    account: &Arc<Account>,
+    kind: &'static str,
+    chat: &Jid,
+    author: Option<Jid>,
+    ids: &[String],
+) {
     let Some(first) = ids.first() else { return };
     let rest: Vec<Node> =
         ids.iter().skip(1).map(|id| NodeBuilder::new("item").attr("id", id.as_str()).build()).collect();
     let mut receipt = NodeBuilder::new("receipt")
         .attr("to", chat.to_non_ad())
         .attr("id", first.as_str())
-        .attr("type", "read")
+        .attr("type", kind)
         .attr("t", clock::unix_seconds());
+    if let Some(author) = author {
+        receipt = receipt.attr("participant", author);
+    }
     if !rest.is_empty() {
         receipt = receipt.children([NodeBuilder::new("list").children(rest).build()]);
     }
@@ -141,8 +165,12 @@ pub fn read(world: &Arc<World>, account: &Arc<Account>, chat: &Jid, ids: &[Strin
 }
 
 impl Phone {
+    pub(super) fn fresh_id(&mut self) -> String {
+        rng::message_id(&mut self.rng)
+    }
+
     /// `<enc>` for one device.
-    async fn enc(
+    pub(super) async fn enc(
         &mut self,
         target: &Account,
         device: u16,
@@ -150,10 +178,6 @@ impl Phone {
         retry: Option<&str>,
     ) -> Result<Node> {
         let (kind, ciphertext) = self.encrypt(target, device, message).await?;
-        let mut enc = NodeBuilder::new("enc").attr("v", "2").attr("type", kind);
-        if let Some(count) = retry {
-            enc = enc.attr("count", count);
-        }
-        Ok(enc.bytes(ciphertext).build())
+        Ok(Letter::new(message).enc(kind, ciphertext, retry))
     }
 }

@@ -1,4 +1,4 @@
-//! A phone's Signal state. Four separate stores, because libsignal borrows them separately; each remembers what has
+//! A phone's Signal state. Five separate stores, because libsignal borrows them separately; each remembers what has
 //! changed since it was last written down.
 
 use std::collections::{HashMap, HashSet};
@@ -7,18 +7,19 @@ use async_trait::async_trait;
 use wacore_libsignal::protocol::error::Result;
 use wacore_libsignal::protocol::{
     Direction, IdentityChange, IdentityKey, IdentityKeyPair, IdentityKeyStore, KeyPair, PreKeyId,
-    PreKeyRecord, PreKeyStore, ProtocolAddress, SessionRecord, SessionStore, SignalProtocolError,
-    SignedPreKeyId, SignedPreKeyRecord, SignedPreKeyStore,
+    PreKeyRecord, PreKeyStore, ProtocolAddress, SenderKeyName, SenderKeyRecord, SenderKeyStore,
+    SessionRecord, SessionStore, SignalProtocolError, SignedPreKeyId, SignedPreKeyRecord, SignedPreKeyStore,
 };
 
 use crate::store::{Kind, Rows, Shelf};
 
-/// All four.
+/// All five.
 pub struct SignalStore {
     pub sessions: Sessions,
     pub identities: Identities,
     pub pre_keys: PreKeys,
     pub signed_pre_keys: SignedPreKeys,
+    pub sender_keys: SenderKeys,
 }
 
 impl SignalStore {
@@ -33,6 +34,7 @@ impl SignalStore {
             identities: Identities { own, registration_id, known: Tracked::default() },
             pre_keys: PreKeys::default(),
             signed_pre_keys: SignedPreKeys(HashMap::from([(signed_id, signed)])),
+            sender_keys: SenderKeys::default(),
         }
     }
 
@@ -48,6 +50,9 @@ impl SignalStore {
             let record = PreKeyRecord::deserialize(&record)?;
             self.pre_keys.0.now.insert(record.id()?.into(), record);
         }
+        for (name, record) in rows.take(Kind::SenderKey, number) {
+            self.sender_keys.0.now.insert(name, SenderKeyRecord::deserialize(&record)?);
+        }
         Ok(())
     }
 
@@ -56,6 +61,7 @@ impl SignalStore {
         self.sessions.0.keep(home, Kind::Session, |record| record.serialize().unwrap_or_default());
         self.identities.known.keep(home, Kind::Identity, |key| key.serialize().to_vec());
         self.pre_keys.0.keep(home, Kind::PreKey, |record| record.serialize().unwrap_or_default());
+        self.sender_keys.0.keep(home, Kind::SenderKey, |record| record.serialize().unwrap_or_default());
     }
 }
 
@@ -205,5 +211,27 @@ impl SignedPreKeyStore for SignedPreKeys {
     async fn save_signed_pre_key(&mut self, id: SignedPreKeyId, record: &SignedPreKeyRecord) -> Result<()> {
         self.0.insert(id.into(), record.clone());
         Ok(())
+    }
+}
+
+/// The keys under which people, this phone among them, write in groups.
+#[derive(Default)]
+pub struct SenderKeys(Tracked<String, SenderKeyRecord>);
+
+impl SenderKeys {
+    pub fn remove(&mut self, name: &SenderKeyName) {
+        self.0.remove(name.cache_key().to_owned());
+    }
+}
+
+#[async_trait]
+impl SenderKeyStore for SenderKeys {
+    async fn store_sender_key(&mut self, name: &SenderKeyName, record: SenderKeyRecord) -> Result<()> {
+        self.0.insert(name.cache_key().to_owned(), record);
+        Ok(())
+    }
+
+    async fn load_sender_key(&self, name: &SenderKeyName) -> Result<Option<SenderKeyRecord>> {
+        Ok(self.0.now.get(name.cache_key()).cloned())
     }
 }

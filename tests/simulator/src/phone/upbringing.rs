@@ -12,6 +12,7 @@ use wacore_libsignal::protocol::{
 
 use super::inbox::Inbox;
 use super::mail::{Numbered, PhoneMail};
+use super::memory::Memory;
 use super::signal_store::SignalStore;
 use super::{Phone, PhoneRecord, Sent, live};
 use crate::accepted::Accepted;
@@ -68,6 +69,7 @@ pub fn birth(world: &Arc<World>, number: &str, push_name: &str) -> Result<Arc<Ac
             push_name: push_name.to_owned(),
             key_indexes: Default::default(),
             passkey_required: false,
+            reads_in_secret: false,
         },
         phone: Phone::new(record, rng, shelf.clone())?,
         phone_keys,
@@ -146,6 +148,8 @@ impl Phone {
             sent_last: 0,
             seen: HashSet::new(),
             asked: HashMap::new(),
+            memory: Memory::default(),
+            distributed: HashMap::new(),
             shelf,
             kept: None,
         })
@@ -154,6 +158,8 @@ impl Phone {
     /// What it has gathered.
     fn recall(&mut self, rows: &mut Rows, number: &str) -> Result<()> {
         self.store.restore(rows, number)?;
+        self.memory = Memory::restore(rows, number)?;
+        self.distributed = rows.take_json(Kind::Distributed, number)?.into_iter().collect();
         for (key, _) in rows.take(Kind::Seen, number) {
             let (from, id) = key.split_once(' ').context("a message without sender")?;
             self.seen.insert((from.to_owned(), id.to_owned()));

@@ -58,10 +58,19 @@ pub enum Kind {
     ReceivedMessage,
     ReceivedReceipt,
     Group,
+    /// A message on a phone that others may be about.
+    Known,
+    SenderKey,
+    /// Who has a phone's sender key for a group.
+    Distributed,
+    /// A file on a media host.
+    Media,
+    /// What a file was encrypted with.
+    MediaKey,
 }
 
 impl Kind {
-    const ALL: [Self; 23] = [
+    const ALL: [Self; 28] = [
         Self::World,
         Self::Account,
         Self::Phone,
@@ -85,6 +94,11 @@ impl Kind {
         Self::ReceivedMessage,
         Self::ReceivedReceipt,
         Self::Group,
+        Self::Known,
+        Self::SenderKey,
+        Self::Distributed,
+        Self::Media,
+        Self::MediaKey,
     ];
 
     /// The name it has on disk.
@@ -113,6 +127,11 @@ impl Kind {
             Self::ReceivedMessage => "received_message",
             Self::ReceivedReceipt => "received_receipt",
             Self::Group => "group",
+            Self::Known => "known",
+            Self::SenderKey => "sender_key",
+            Self::Distributed => "distributed",
+            Self::Media => "media",
+            Self::MediaKey => "media_key",
         }
     }
 }

@@ -67,10 +67,12 @@ async fn a_companion_reads_the_address_book_it_finds_and_what_becomes_of_it() {
     // One name changes and one goes: patches on top, whose MACs the client checks.
     put(&simulated, json!([{ "jid": bob["lid"], "name": "Robert Builder" }])).await;
     assert_eq!(names(&companion, 1).await[BOB], named("Robert Builder", "Robert", &lid));
+    companion.has_read_contacts().await;
     put(&simulated, json!([{ "phoneNumber": BOB, "name": "Bob" }, { "phoneNumber": CAROL, "name": "C" }]))
         .await;
     let found = names(&companion, 2).await;
     assert_eq!(found[CAROL], named("C", "C", &None));
+    companion.has_read_contacts().await;
 
     // A companion may write there too, and the phone goes on from what it wrote.
     let carol = Jid::pn(CAROL);

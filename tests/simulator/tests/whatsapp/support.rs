@@ -15,18 +15,21 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message as Frame;
 use wa_simulator::{Config, Running, Simulator};
-use wacore::net::{
-    DisconnectReason, HttpClient, HttpRequest, HttpResponse, Transport, TransportEvent, TransportFactory,
-};
+use wacore::appstate::patch_decode::WAPatchName;
+use wacore::net::{DisconnectReason, Transport, TransportEvent, TransportFactory};
 use wacore::store::InMemoryBackend;
 use wacore::store::traits::DeviceStore as _;
 use wacore::types::events::{ChannelEventHandler, Event, ServerAck};
 use wacore::types::presence::ReceiptType;
 use wacore_binary::Jid;
 use wacore_libsignal::protocol::KeyPair;
+use waproto::whatsapp::Message;
 use whatsapp_rust::send::SendOptions;
 use whatsapp_rust::store::persistence_manager::PersistenceManager;
+use whatsapp_rust::sync_task::MajorSyncTask;
 use whatsapp_rust::{Client, TokioRuntime};
+
+use crate::http::PlainHttp;
 
 /// Everything here happens within milliseconds; this is for a machine under load.
 pub const DEADLINE: Duration = Duration::from_secs(30);
@@ -122,12 +125,24 @@ impl Simulated {
         assert_eq!(status, 204, "{path}: {body}");
     }
 
+    /// The same for one that has an answer.
+    pub async fn delete_any(&self, path: &str) {
+        let (status, body) = self.call("DELETE", path, None).await;
+        assert!(status < 300, "{path}: {status} {body}");
+    }
+
     pub async fn phone(&self, number: &str) -> Value {
         self.post("/phones", json!({ "phoneNumber": number, "pushName": format!("P {number}") })).await
     }
 
     pub async fn send(&self, from: &str, to: &str, text: &str) -> String {
         let sent = self.post(&format!("/phones/{from}/messages"), json!({ "to": to, "text": text })).await;
+        sent["messageId"].as_str().unwrap().to_owned()
+    }
+
+    /// Lets a phone say something of any kind: the message id.
+    pub async fn say(&self, from: &str, message: Value) -> String {
+        let sent = self.post(&format!("/phones/{from}/messages"), message).await;
         sent["messageId"].as_str().unwrap().to_owned()
     }
 
@@ -196,7 +211,7 @@ pub struct Companion {
     task: tokio::task::JoinHandle<()>,
     muted: Arc<AtomicBool>,
     /// Messages seen so far that no test has asked for.
-    inbox: Mutex<Vec<(Incoming, Option<String>)>>,
+    inbox: Mutex<Vec<Incoming>>,
 }
 
 impl Companion {
@@ -212,7 +227,7 @@ impl Companion {
             .with_runtime(TokioRuntime)
             .with_persistence_manager(Arc::new(persistence))
             .with_transport_factory(Plain { url: url.clone(), muted: muted.clone() })
-            .with_http_client(NoHttp)
+            .with_http_client(PlainHttp)
             .with_version_override(VERSION)
             .with_wanted_pre_key_count(20)
             .build()
@@ -316,38 +331,49 @@ impl Companion {
 
     /// The next message with this text: its id, its sender, and whether it is our own account's.
     pub async fn text(&self, text: &str) -> Incoming {
-        if let Some(kept) = self.take_kept(text) {
+        self.message(&format!("message {text:?}"), |incoming| incoming.text().as_deref() == Some(text)).await
+    }
+
+    /// The next message that is like this.
+    pub async fn message(&self, what: &str, like: impl Fn(&Incoming) -> bool) -> Incoming {
+        if let Some(kept) = self.take_kept(&like) {
             return kept;
         }
         // Every event passes through the inbox, so a batch of several loses none.
-        self.event(&format!("message {text:?}"), |_| self.take_kept(text)).await
+        self.event(what, |_| self.take_kept(&like)).await
     }
 
     fn keep_messages(&self, event: &Event) {
         let Event::Messages(batch) = event else { return };
         let mut inbox = self.inbox.lock().unwrap();
         for inbound in &*batch.messages {
-            let extended = inbound.message.extended_text_message.as_option().and_then(|e| e.text.clone());
             let source = &inbound.info.source;
-            let incoming = Incoming {
+            inbox.push(Incoming {
                 id: inbound.info.id.clone(),
                 chat: source.chat.clone(),
                 sender: source.sender.clone(),
                 from_me: source.is_from_me,
-            };
-            inbox.push((incoming, inbound.message.conversation.clone().or(extended)));
+                message: inbound.message.clone(),
+            });
         }
     }
 
     /// Texts that have come and that no test has asked for.
     pub fn unasked(&self) -> Vec<String> {
-        self.inbox.lock().unwrap().iter().filter_map(|(_, text)| text.clone()).collect()
+        self.inbox.lock().unwrap().iter().filter_map(Incoming::text).collect()
     }
 
-    fn take_kept(&self, text: &str) -> Option<Incoming> {
+    fn take_kept(&self, like: impl Fn(&Incoming) -> bool) -> Option<Incoming> {
         let mut inbox = self.inbox.lock().unwrap();
-        let found = inbox.iter().position(|(_, kept)| kept.as_deref() == Some(text))?;
-        Some(inbox.remove(found).0)
+        let found = inbox.iter().position(like)?;
+        Some(inbox.remove(found))
+    }
+
+    /// Waits until it is through with the contacts: whatsapp-rust tells their names before it is, and what it hears of
+    /// a newer version meanwhile it forgets.
+    pub async fn has_read_contacts(&self) {
+        let task = MajorSyncTask::AppStateSync { name: WAPatchName::CriticalUnblockLow, full_sync: false };
+        self.client.process_sync_task(task).await;
     }
 
     /// The server's word on a message.
@@ -379,8 +405,7 @@ impl Companion {
     /// Sends under an id of our own.
     pub async fn send_as(&self, to: &str, text: &str, id: &str) -> String {
         let to: Jid = format!("{to}@s.whatsapp.net").parse().unwrap();
-        let message =
-            waproto::whatsapp::Message { conversation: Some(text.to_owned()), ..Default::default() };
+        let message = Message { conversation: Some(text.to_owned()), ..Message::default() };
         let mut options = SendOptions::default();
         options.message_id = Some(id.to_owned());
         self.client.send_message_with_options(to, message, options).await.unwrap().message_id.clone()
@@ -423,6 +448,15 @@ pub struct Incoming {
     pub chat: Jid,
     pub sender: Jid,
     pub from_me: bool,
+    pub message: Arc<Message>,
+}
+
+impl Incoming {
+    /// Absent when it is no text.
+    pub fn text(&self) -> Option<String> {
+        let extended = self.message.extended_text_message.as_option().and_then(|e| e.text.clone());
+        self.message.conversation.clone().or(extended)
+    }
 }
 
 struct Plain {
@@ -488,14 +522,5 @@ impl Transport for PlainSocket {
     async fn disconnect(&self) {
         let _ = self.frames.send(Frame::Close(None)).await;
         self.frames.close();
-    }
-}
-
-struct NoHttp;
-
-#[async_trait::async_trait]
-impl HttpClient for NoHttp {
-    async fn execute(&self, request: HttpRequest) -> anyhow::Result<HttpResponse> {
-        anyhow::bail!("no HTTP in these tests: {}", request.url)
     }
 }
