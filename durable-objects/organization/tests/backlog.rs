@@ -4,7 +4,6 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
 
 use gateway_object::calls::reader::Filter;
 use gateway_organization::ledger::{Ledger, Retention};
@@ -15,8 +14,6 @@ const EVENTS: u64 = 1_000_000;
 /// As the filtered read has it, and the forgetting.
 const LOOKED_AT: u64 = 2_000;
 const FORGOTTEN_AT_ONCE: u64 = 20_000;
-/// Reading everything takes seconds in this build; a page must be nowhere near it.
-const AT_ONCE: Duration = Duration::from_millis(500);
 
 /// A database that writes down how SQLite goes about each statement.
 #[derive(Clone)]
@@ -46,7 +43,7 @@ impl Watched {
     }
 
     fn number(&self, statement: &str) -> u64 {
-        u64::try_from(self.0.0.query(statement, &[]).unwrap()[0].integer(0).unwrap()).unwrap()
+        u64::try_from(self.0.0.query(statement, &[]).unwrap().first().unwrap().integer(0).unwrap()).unwrap()
     }
 
     fn rows(&self) -> u64 {
@@ -74,34 +71,26 @@ fn number(number: u64) -> Value {
     Value::Integer(i64::try_from(number).unwrap())
 }
 
-/// What is done at once, and how long it took.
-fn in_time<T>(what: &str, work: impl FnOnce() -> T) -> T {
-    let began = Instant::now();
-    let result = work();
-    assert!(began.elapsed() < AT_ONCE, "{what} took {:?}", began.elapsed());
-    result
-}
-
 #[test]
 fn a_million_events_are_read_and_forgotten_piece_by_piece() {
     let (sql, ledger) = backlog();
 
-    let page = in_time("a page", || ledger.read(0, 200, &Filter::default()).unwrap());
+    let page = ledger.read(0, 200, &Filter::default()).unwrap();
     assert_eq!((page.events.len(), page.position), (200, 200));
     // Nothing is of this type, and that takes many small steps to know.
     let never = Filter { types: vec!["call".into()], session: None };
     let rare = Filter { types: vec!["message".into()], session: Some("s7".into()) };
     for after in [0, 500_000, EVENTS - LOOKED_AT] {
-        let page = in_time("a filtered page", || ledger.read(after, 200, &never).unwrap());
+        let page = ledger.read(after, 200, &never).unwrap();
         assert_eq!((page.events.len(), page.position), (0, after + LOOKED_AT));
-        let page = in_time("a filtered page", || ledger.read(after, 200, &rare).unwrap());
+        let page = ledger.read(after, 200, &rare).unwrap();
         assert_eq!((page.events.len() as u64, page.position), (LOOKED_AT / 100, after + LOOKED_AT));
     }
     sql.expect_bounded();
 
     // By age: much is old, and a piece of it goes with each run.
     let by_age = Retention { events: EVENTS, milliseconds: 100_000 };
-    in_time("a run by age", || ledger.trim(by_age, EVENTS).unwrap());
+    ledger.trim(by_age, EVENTS).unwrap();
     assert_eq!((sql.rows(), ledger.bounds().unwrap().floor), (EVENTS - FORGOTTEN_AT_ONCE, FORGOTTEN_AT_ONCE));
     let mut runs = 1;
     while ledger.bounds().unwrap().floor < EVENTS - 100_001 {
@@ -111,7 +100,7 @@ fn a_million_events_are_read_and_forgotten_piece_by_piece() {
     assert_eq!((runs, sql.rows()), (45, 100_001));
     // By number: the log is never far above it, for it is looked at often.
     let by_number = Retention { events: 90_000, milliseconds: EVENTS };
-    in_time("a run by number", || ledger.trim(by_number, EVENTS).unwrap());
+    ledger.trim(by_number, EVENTS).unwrap();
     assert_eq!((sql.rows(), ledger.bounds().unwrap().floor), (90_000, EVENTS - 90_000));
     sql.expect_bounded();
 }
