@@ -101,7 +101,7 @@ fn medium(content: &Message) -> Option<(&dyn Downloadable, Option<u64>, Option<S
     if let Some(image) = content.image_message.as_option() {
         return Some((image, image.file_length, image.mimetype.clone()));
     }
-    if let Some(video) = content.video_message.as_option() {
+    if let Some(video) = content.video_message.as_option().or(content.ptv_message.as_option()) {
         return Some((video, video.file_length, video.mimetype.clone()));
     }
     if let Some(audio) = content.audio_message.as_option() {
