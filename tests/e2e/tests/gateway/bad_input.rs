@@ -210,7 +210,11 @@ async fn every_field_of_the_wrong_type_is_named() {
         for value in wrong(kind) {
             let mut body = text.clone();
             body[field] = value;
-            cases.json(&Method::POST, &send, &body).await.expect_invalid(field);
+            let answer = cases.json(&Method::POST, &send, &body).await;
+            let error = answer.expect_error(400, "validation_error");
+            let named = error["details"]["field"].as_str().unwrap();
+            // serde looks for an object's fields in a list, too, and names the first of them.
+            assert!(named == field || named.strip_prefix(field) == Some("[0]"), "{}: {error}", answer.call);
         }
     }
     for (field, value) in [

@@ -2,6 +2,7 @@
 //! whoever asks again.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use futures::future::join_all;
 use reqwest::{Method, RequestBuilder};
@@ -442,6 +443,7 @@ async fn what_died_half_way_is_finished_by_the_next() {
     who_lives_is_waited_for(&Kept::new(&sandbox)).await;
     what_shows_a_secret_is_found_without_it(&Kept::new(&sandbox)).await;
     what_nobody_knows_is_tried_again_as_it_was(&Kept::new(&sandbox)).await;
+    who_lost_the_key_changes_nothing(&Kept::new(&sandbox)).await;
     a_key_is_kept_for_a_day(&Kept::new(&sandbox)).await;
     without_the_directory_nothing_is_done(&Kept::new(&sandbox)).await;
     who_is_killed_is_followed(&sandbox).await;
@@ -541,6 +543,36 @@ async fn what_nobody_knows_is_tried_again_as_it_was(kept: &Kept<'_>) {
     assert_eq!(start().await.expect(200)["status"], "starting");
     assert_eq!(kept.held("k").0, resource);
     assert!(is_replay(&start().await));
+}
+
+/// An attempt that took longer than its lease, and comes to its end when another one has the key.
+async fn who_lost_the_key_changes_nothing(kept: &Kept<'_>) {
+    let session = kept.organization.session(&json!({})).await;
+    let start = || keyed(&kept.organization, Method::POST, &session.path(":start"), "k", None);
+    let database = kept.gateway.directory();
+    let is_held = || {
+        let statement =
+            "SELECT COUNT(*) FROM idempotency WHERE organization_id = ?1 AND leased_until IS NOT NULL";
+        database.query_row(statement, params![kept.organization.name], |row| row.get::<_, i64>(0)).unwrap()
+            > 0
+    };
+    // It takes a while to find out that the sessions are not there.
+    kept.rename("session", "elsewhere");
+    let status = eventually("an attempt to lose its key", Patience::seconds(30), async || {
+        let attempt = tokio::spawn(start().send());
+        while !is_held() && !attempt.is_finished() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let statement = "UPDATE idempotency SET holder = 'another' \
+                         WHERE organization_id = ?1 AND leased_until IS NOT NULL";
+        let lost = database.execute(statement, params![kept.organization.name]).unwrap();
+        let status = attempt.await.unwrap().unwrap().status().as_u16();
+        if lost == 1 { Ok(status) } else { Err(format!("over before: {status}")) }
+    })
+    .await;
+    kept.rename("elsewhere", "session");
+    assert_eq!((status, kept.held("k").1.as_str(), is_held()), (503, "another", true));
+    assert!(expect_conflict(&send(start()).await).is_some());
 }
 
 async fn a_key_is_kept_for_a_day(kept: &Kept<'_>) {
