@@ -143,6 +143,13 @@ async fn bodies_that_are_no_json_are_refused() {
     cases.done("bodies that are no JSON").await;
 }
 
+/// serde looks for an object's fields in a list, too, and names the first of them.
+fn refused_for(field: &str, answer: &Answer) {
+    let error = answer.expect_error(400, "validation_error");
+    let named = error["details"]["field"].as_str().unwrap();
+    assert!(named == field || named.strip_prefix(field) == Some("[0]"), "{}: {error}", answer.call);
+}
+
 async fn every_field_of_the_wrong_type_is_named() {
     let mut cases = Cases::new().await;
     let [(_, create, _), (_, update, _), (_, send, _)] = cases.takers();
@@ -210,11 +217,7 @@ async fn every_field_of_the_wrong_type_is_named() {
         for value in wrong(kind) {
             let mut body = text.clone();
             body[field] = value;
-            let answer = cases.json(&Method::POST, &send, &body).await;
-            let error = answer.expect_error(400, "validation_error");
-            let named = error["details"]["field"].as_str().unwrap();
-            // serde looks for an object's fields in a list, too, and names the first of them.
-            assert!(named == field || named.strip_prefix(field) == Some("[0]"), "{}: {error}", answer.call);
+            refused_for(field, &cases.json(&Method::POST, &send, &body).await);
         }
     }
     for (field, value) in [
