@@ -9,25 +9,13 @@ use gateway_domain::outbound_address::Reach;
 use gateway_domain::webhook::Vault;
 use gateway_domain::whatsapp_version::Version;
 pub use gateway_object::clock::{now, random};
-use js_sys::{JSON, Reflect};
-use wasm_bindgen::JsValue;
+pub use gateway_object::environment::variable;
+use gateway_object::outbound;
 use worker::Env;
 
 thread_local! {
     /// What was said already: a broken variable is read with every request.
     static SAID: RefCell<HashSet<String>> = RefCell::default();
-}
-
-/// A variable, if it is set and not empty. A table, a list or a number of `wrangler.toml` arrives as such, and is read
-/// as its JSON.
-pub fn variable(env: &Env, name: &str) -> Option<String> {
-    let value = Reflect::get(env, &JsValue::from_str(name)).ok()?;
-    let text = match value.as_string() {
-        Some(text) => text,
-        None if value.is_null() || value.is_undefined() => return None,
-        None => JSON::stringify(&value).ok()?.as_string()?,
-    };
-    Some(text).filter(|text| !text.is_empty())
 }
 
 /// The name of where a session's object lives: `GATEWAY_ID` where configured, else its location hint.
@@ -54,7 +42,7 @@ pub fn is_allowed_origin(env: &Env, origin: &[u8]) -> bool {
 
 /// Where webhooks may be sent.
 pub fn webhook_reach(env: &Env) -> Reach {
-    usable(read_webhook_reach(env))
+    usable(outbound::reach(env))
 }
 
 /// What webhooks' secrets are sealed with.
@@ -85,11 +73,12 @@ pub fn check(env: &Env) -> Result<(), String> {
         configuration::seconds(pause, text(pause).as_deref(), 1).1,
         configuration::origins(text("CORS_ORIGINS").as_deref()).1,
         read_webhook_vault(env).err(),
-        read_webhook_reach(env).1,
+        outbound::reach(env).1,
         configuration::failing_days(text("WEBHOOK_FAILING_DAYS").as_deref()).1,
-        configuration::resolver(text("DNS_OVER_HTTPS_URL").as_deref()).1,
+        outbound::resolver(env).1,
     ];
-    let counts = ["SESSION_LOG_EVENTS", "SESSION_LOG_DAYS", "LEDGER_EVENTS", "LEDGER_DAYS"];
+    let counts =
+        ["SESSION_LOG_EVENTS", "SESSION_LOG_DAYS", "LEDGER_EVENTS", "LEDGER_DAYS", "NEW_CHATS_PER_DAY"];
     let counts = counts.map(|name| configuration::count(name, text(name).as_deref()));
     said.into_iter().chain(counts).flatten().next().map_or(Ok(()), Err)
 }
@@ -101,11 +90,6 @@ fn read_key_set_times(env: &Env) -> Read<KeySetTimes> {
         text("JWKS_COOLDOWN_SECONDS").as_deref(),
         text("JWKS_MAX_STALE_SECONDS").as_deref(),
     )
-}
-
-fn read_webhook_reach(env: &Env) -> Read<Reach> {
-    let given = variable(env, "ALLOW_PRIVATE_WEBHOOKS");
-    configuration::private_webhooks(given.as_deref(), cfg!(feature = "simulator"))
 }
 
 fn read_webhook_vault(env: &Env) -> Result<Option<Vault>, String> {

@@ -1,6 +1,6 @@
 //! Where the gateway may send a request that a caller named an address for: to the internet, never into the network it
 //! runs in (server-side request forgery). An address is read as `fetch` will read it (WHATWG URL), so that no notation
-//! means one host here and another there.
+//! means one host here and another there. What is said to a webhook is said by https only; a file is taken by http too.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -17,9 +17,9 @@ const PRIVATE_NAMES: [&str; 5] = ["localhost", "localdomain", "local", "internal
 /// Which hosts are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
-    /// The internet, by https.
+    /// The internet.
     Public,
-    /// Everything, by http too: for tests on one's own machine.
+    /// Everything, webhooks by http too: for tests on one's own machine.
     Anything,
 }
 
@@ -40,28 +40,54 @@ impl fmt::Display for Refused {
 }
 
 impl OutboundAddress {
-    /// Reads an address.
+    /// Reads the address of a webhook.
     ///
     /// # Errors
     /// With why it is not taken.
     pub fn parse(text: &str, reach: Reach) -> Result<Self, Refused> {
-        if text.len() > MAX_BYTES {
-            return Err(Refused("Must be 2048 bytes at most."));
-        }
-        // The parser drops them, and so would whoever reads what was stored.
-        if text.chars().any(|letter| letter.is_control() || letter.is_whitespace()) {
-            return Err(Refused("Must not have spaces or control characters in it."));
-        }
-        let url = Url::parse(text).map_err(|_| Refused("Not a URL."))?;
+        let url = read(text)?;
         match (url.scheme(), reach) {
             ("https", _) | ("http", Reach::Anything) => {}
             _ => return Err(Refused("Must be an https URL.")),
         }
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(Refused("Must not have a user name or a password in it."));
-        }
         if url.fragment().is_some() {
             return Err(Refused("Must not have a fragment."));
+        }
+        Self::checked(url, reach)
+    }
+
+    /// Reads the address of a file to fetch. Its fragment is dropped: it is for whoever shows the file.
+    ///
+    /// # Errors
+    /// With why it is not taken.
+    pub fn of_file(text: &str, reach: Reach) -> Result<Self, Refused> {
+        Self::file(read(text)?, reach)
+    }
+
+    /// Where a redirect of this file's address leads: the same rules, however it is written.
+    ///
+    /// # Errors
+    /// With why it is not taken.
+    pub fn redirected(&self, location: &str, reach: Reach) -> Result<Self, Refused> {
+        let url = self.url.join(location).map_err(|_| Refused("Not a URL."))?;
+        if url.as_str().len() > MAX_BYTES {
+            return Err(TOO_LONG);
+        }
+        Self::file(url, reach)
+    }
+
+    fn file(mut url: Url, reach: Reach) -> Result<Self, Refused> {
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(Refused("Must be an http or https URL."));
+        }
+        url.set_fragment(None);
+        Self::checked(url, reach)
+    }
+
+    /// What holds for every address.
+    fn checked(url: Url, reach: Reach) -> Result<Self, Refused> {
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(Refused("Must not have a user name or a password in it."));
         }
         let is_taken = match url.host() {
             None => return Err(Refused("Must have a host.")),
@@ -87,6 +113,20 @@ impl OutboundAddress {
             _ => None,
         }
     }
+}
+
+const TOO_LONG: Refused = Refused("Must be 2048 bytes at most.");
+
+/// What a caller wrote, if it can't be read in two ways.
+fn read(text: &str) -> Result<Url, Refused> {
+    if text.len() > MAX_BYTES {
+        return Err(TOO_LONG);
+    }
+    // The parser drops them, and so would whoever reads what was stored.
+    if text.chars().any(|letter| letter.is_control() || letter.is_whitespace()) {
+        return Err(Refused("Must not have spaces or control characters in it."));
+    }
+    Url::parse(text).map_err(|_| Refused("Not a URL."))
 }
 
 /// Whether a host of this name can be on the internet. A name may be written with the dot of the root at its end.
@@ -171,6 +211,14 @@ mod tests {
         OutboundAddress::parse(text, Reach::Public)
     }
 
+    fn file(text: &str) -> Result<OutboundAddress, Refused> {
+        OutboundAddress::of_file(text, Reach::Public)
+    }
+
+    fn redirected(location: &str) -> Result<OutboundAddress, Refused> {
+        file("https://files.example.com/a/b?c").unwrap().redirected(location, Reach::Public)
+    }
+
     #[test]
     fn hosts_on_the_internet_are_taken() {
         for fine in [
@@ -226,6 +274,11 @@ mod tests {
             for url in [format!("https://{private}/"), format!("https://{private}:8443/x")] {
                 assert!(parse(&url).is_err(), "{url}: {:?}", parse(&url));
             }
+            for url in [format!("https://{private}/"), format!("http://{private}:8080/x.png")] {
+                assert!(file(&url).is_err(), "{url}: {:?}", file(&url));
+                assert!(redirected(&url).is_err(), "{url}: {:?}", redirected(&url));
+            }
+            assert!(redirected(&format!("//{private}/")).is_err(), "{private}");
         }
     }
 
@@ -271,6 +324,79 @@ mod tests {
         let path = "x".repeat(MAX_BYTES - "https://a.example/".len());
         assert!(parse(&format!("https://a.example/{path}")).is_ok());
         assert!(parse(&format!("https://a.example/{path}x")).is_err());
+    }
+
+    #[test]
+    fn a_file_is_taken_by_http_too_and_a_webhook_is_not() {
+        for (url, asked) in [
+            ("http://example.com/a.png", "http://example.com/a.png"),
+            ("https://example.com/a.png?x=1#page=2", "https://example.com/a.png?x=1"),
+            ("HTTP://EXAMPLE.com:80", "http://example.com/"),
+            ("http://8.8.8.8:8080/#", "http://8.8.8.8:8080/"),
+        ] {
+            assert_eq!(file(url).map(|address| address.as_str().to_owned()), Ok(asked.to_owned()));
+            assert!(parse(url).is_err(), "{url}");
+        }
+        for wrong in [
+            "",
+            "example.com/a.png",
+            "ftp://example.com/a.png",
+            "file:///etc/passwd",
+            "data:image/png;base64,AAAA",
+            "blob:https://example.com/x",
+            "http://",
+            "http://user@example.com/",
+            "http://:password@example.com/",
+            "http://example.com/a b",
+            "http://exa\nmple.com/",
+        ] {
+            assert!(file(wrong).is_err(), "{wrong:?}: {:?}", file(wrong));
+        }
+        assert!(file(&format!("http://a.example/{}", "x".repeat(MAX_BYTES))).is_err());
+        for local in ["http://127.0.0.1:9000/a", "https://localhost/a"] {
+            assert!(OutboundAddress::of_file(local, Reach::Anything).is_ok(), "{local}");
+        }
+        assert!(OutboundAddress::of_file("ftp://127.0.0.1/", Reach::Anything).is_err());
+    }
+
+    #[test]
+    fn a_redirect_is_read_from_where_it_was_found() {
+        for (location, asked) in [
+            ("/x", "https://files.example.com/x"),
+            ("x", "https://files.example.com/a/x"),
+            ("../../x#y", "https://files.example.com/x"),
+            ("?d", "https://files.example.com/a/b?d"),
+            ("", "https://files.example.com/a/b?c"),
+            ("//cdn.example.net/x", "https://cdn.example.net/x"),
+            ("http://cdn.example.net/ä ö", "http://cdn.example.net/%C3%A4%20%C3%B6"),
+            ("/x, /y", "https://files.example.com/x,%20/y"),
+        ] {
+            assert_eq!(redirected(location).map(|address| address.as_str().to_owned()), Ok(asked.to_owned()));
+        }
+        let long = format!("/{}", "x".repeat(MAX_BYTES));
+        // Letters grow when they are escaped: what counts is what would be asked.
+        let grows = format!("/{}", "ä".repeat(MAX_BYTES / 4));
+        for wrong in [
+            "ftp://example.com/x",
+            "file:///etc/passwd",
+            "data:,x",
+            "javascript:x",
+            "https://",
+            "//user@example.com/",
+            "\\\\127.0.0.1\\x",
+            "/\\127.0.0.1/x",
+            "/\t/127.0.0.1/x",
+            " //127.0.0.1/ ",
+            "http:\\\\localhost",
+            &long,
+            &grows,
+        ] {
+            assert!(redirected(wrong).is_err(), "{wrong:?}: {:?}", redirected(wrong));
+        }
+        let local = OutboundAddress::of_file("http://127.0.0.1:1/a", Reach::Anything).unwrap();
+        assert_eq!(local.redirected("b", Reach::Anything).unwrap().as_str(), "http://127.0.0.1:1/b");
+        // What was taken says nothing about what it leads to.
+        assert!(local.redirected("b", Reach::Public).is_err());
     }
 
     #[test]

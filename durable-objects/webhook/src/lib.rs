@@ -22,8 +22,6 @@ mod postman;
 #[cfg(target_arch = "wasm32")]
 mod pulling;
 #[cfg(target_arch = "wasm32")]
-mod resolving;
-#[cfg(target_arch = "wasm32")]
 mod sending;
 #[cfg(target_arch = "wasm32")]
 mod settings;

@@ -11,13 +11,13 @@ use gateway_domain::webhook::Secret;
 use gateway_object::alarm::Bell;
 use gateway_object::calls::webhook::Request;
 use gateway_object::clock;
+use gateway_object::outbound::Outbound;
 use gateway_sql::SqlError;
 use gateway_sql::workerd::WorkerdSql;
 use worker::{Env, State};
 
 use crate::queue::{Attempt, LEASE_MS, Queue};
 use crate::record::{Attempted, Config, Outcome, Record};
-use crate::resolving::Resolver;
 use crate::settings::Settings;
 use crate::{directory, disabling, pulling, sending};
 
@@ -52,7 +52,7 @@ pub struct Postman {
     /// The object's memory.
     pub queue: Queue<WorkerdSql>,
     pub settings: Settings,
-    resolver: Resolver,
+    outbound: Outbound,
     record: RefCell<Option<Record>>,
     pub bell: Rc<Bell>,
     /// When the directory was last asked, whether it answered or not.
@@ -79,13 +79,12 @@ impl Postman {
     pub fn open(state: State, env: Env) -> Result<Self, SqlError> {
         let queue = Queue::open(WorkerdSql::new(&state.storage()), clock::now())?;
         let record = queue.record()?;
-        let settings = Settings::of(&env);
         Ok(Self {
             bell: Bell::new(state.storage()),
-            resolver: Resolver::at(settings.resolver.clone()),
             is_erased: Cell::new(record.as_ref().is_some_and(|record| record.erasing)),
             record: RefCell::new(record),
-            settings,
+            settings: Settings::of(&env),
+            outbound: Outbound::of(&env),
             queue,
             asked_at: Cell::new(0),
             is_asking: Cell::new(false),
@@ -274,7 +273,7 @@ impl Postman {
 
     async fn attempt(self: &Rc<Self>, attempt: &Attempt, config: &Config, secrets: &[Secret]) {
         let began = clock::now();
-        let answer = sending::send(config, secrets, attempt, self.settings.reach, &self.resolver).await;
+        let answer = sending::send(config, secrets, attempt, &self.outbound).await;
         let now = clock::now();
         let attempted =
             Attempted { number: attempt.number, is_test: attempt.is_test, policy: config.retry_policy };

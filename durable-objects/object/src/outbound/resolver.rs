@@ -5,11 +5,11 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use gateway_domain::outbound_address::{is_public, resolved};
-use gateway_object::clock;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use worker::{Headers, Request, RequestInit};
 
-use crate::sending::exchange;
+use super::{Answered, End, within};
+use crate::clock;
 
 /// How long a resolver may take.
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -72,7 +72,17 @@ impl Resolver {
             Request::new_with_init(&url, &init)
         };
         let request = request().map_err(|error: worker::Error| error.to_string())?;
-        let answer = exchange(request, MAX_ANSWER_BYTES, TIMEOUT).await?;
-        if answer.status == 200 { Ok(answer.body) } else { Err(format!("status {}", answer.status)) }
+        let asked = async {
+            let mut answered = Answered::to(request).await.map_err(|error| error.to_string())?;
+            if answered.status() != 200 {
+                return Err(format!("status {}", answered.status()));
+            }
+            let mut answer = Vec::new();
+            match answered.read(&mut answer, MAX_ANSWER_BYTES).await {
+                End::Whole => Ok(answer),
+                End::More | End::Broken => Err("the answer is not whole".to_owned()),
+            }
+        };
+        within(TIMEOUT, asked).await.unwrap_or_else(|| Err(format!("nothing within {} s", TIMEOUT.as_secs())))
     }
 }

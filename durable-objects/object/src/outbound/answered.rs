@@ -1,0 +1,95 @@
+//! A request under way and its answer, which is read as far as it is wanted. Dropping either ends it on the network too,
+//! so a deadline is a future that is dropped.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::future::{Either, select};
+use worker::{AbortController, Delay, Fetch, Request, Response};
+
+/// A body that comes in more pieces is not read on. Each costs a turn of the isolate, and whoever sends single bytes would
+/// have millions of them; 16 MiB in pieces of 256 bytes are so many.
+const MAX_PIECES: u32 = 65_536;
+
+/// What comes of it within some time; after that it is dropped.
+pub async fn within<F: Future>(time: Duration, work: F) -> Option<F::Output> {
+    match select(pin!(work), Delay::from(time)).await {
+        Either::Left((outcome, _)) => Some(outcome),
+        Either::Right(_) => None,
+    }
+}
+
+/// An answer whose body is still to come.
+pub struct Answered {
+    response: Response,
+    _under_way: UnderWay,
+}
+
+/// How a body ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Where its sender ended it.
+    Whole,
+    /// There is more than was wanted.
+    More,
+    /// It broke off.
+    Broken,
+}
+
+/// What ends a request that nobody waits for any more. Aborting one that is over does nothing.
+struct UnderWay(Option<AbortController>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        if let Some(aborter) = self.0.take() {
+            aborter.abort();
+        }
+    }
+}
+
+impl Answered {
+    /// Sends a request and waits for the head of its answer, for as long as the runtime does.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn to(request: Request) -> worker::Result<Self> {
+        let aborter = AbortController::default();
+        let signal = aborter.signal();
+        let under_way = UnderWay(Some(aborter));
+        let response = Fetch::Request(request).send_with_signal(&signal).await?;
+        Ok(Self { response, _under_way: under_way })
+    }
+
+    /// The status.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        self.response.status_code()
+    }
+
+    /// A header.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<String> {
+        self.response.headers().get(name).ok().flatten()
+    }
+
+    /// Reads the body into `body`, `most` bytes of it. What was read stays there when this is dropped before its end.
+    pub async fn read(&mut self, body: &mut Vec<u8>, most: usize) -> End {
+        // A status without a body has no stream.
+        let Ok(mut stream) = self.response.stream() else { return End::Whole };
+        for _ in 0..MAX_PIECES {
+            match stream.next().await {
+                None => return End::Whole,
+                Some(Err(_)) => return End::Broken,
+                Some(Ok(piece)) => {
+                    let room = most.saturating_sub(body.len());
+                    body.extend_from_slice(piece.get(..room).unwrap_or(&piece));
+                    if piece.len() > room {
+                        return End::More;
+                    }
+                }
+            }
+        }
+        End::Broken
+    }
+}
