@@ -21,8 +21,9 @@ pub struct PollData {
     pub hide_votes: Option<bool>,
 }
 
-/// `poll.recap`: how a poll ended. Nothing tells it yet: the client library has no event of a poll's end, and no list
-/// of its votes.
+/// `poll.recap`: how a poll ended that had an `endTime`, told once, some seconds after it. It counts the votes this session
+/// has seen and could read; WhatsApp has no list of them. A session that is not connected then tells it when it is again,
+/// but no later than in an hour.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PollRecapPayload {
@@ -40,9 +41,9 @@ pub struct PollRecapPayload {
     pub hide_votes: bool,
     /// How many votes each option got.
     pub options: Vec<PollRecapOption>,
-    /// How many votes there were.
+    /// How many people voted.
     pub total_votes: u64,
-    /// Who voted for what.
+    /// Who voted for what, as many as fit; left out when that is hidden.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub voters: Option<Vec<PollRecapVoter>>,
 }

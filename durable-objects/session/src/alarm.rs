@@ -7,8 +7,9 @@ use gateway_domain::timeline::DAY_MS;
 use gateway_sql::SqlError;
 
 use crate::journal::{MAX_STRETCHES, STRETCHES_KEPT_MS};
-use crate::room::{Link, Room};
-use crate::{backfill, clock, forward, projection, reach};
+use crate::polls::Polls;
+use crate::room::{Link, Room, json};
+use crate::{backfill, clock, forward, polls, projection, reach, sending};
 
 /// While a session should be connected its alarm fires at least this often: without it the runtime drops object
 /// and socket in silence after 140 s (docs/decisions/heartbeat.md).
@@ -38,6 +39,10 @@ pub mod timer {
     pub const SOCKETS: &str = "sockets";
     /// A delete that was cut off.
     pub const ERASE: &str = "erase";
+    /// The next end of a poll.
+    pub const POLLS: &str = crate::polls::TIMER;
+    /// Sends that wait for their time.
+    pub const OUTBOX: &str = "outbox";
 }
 
 impl Room {
@@ -81,6 +86,8 @@ impl Room {
                 timer::BACKFILL => backfill::go_on(self),
                 timer::FORWARD => {}
                 timer::TRIM => self.trim_in_a_day(),
+                timer::POLLS => self.recap_polls(),
+                timer::OUTBOX => sending::wake(self),
                 // The directory is asked, and nothing waits for that.
                 timer::SOCKETS => {
                     let room = Rc::clone(self);
@@ -114,6 +121,7 @@ impl Room {
         self.resume(now);
         self.expire_passkey(now);
         self.expire_timelock(now);
+        sending::resume(self, false);
         reach::look(self);
         let hopeless = match &*self.link.borrow() {
             Link::Up(connection) => connection.is_beyond_hope(now).then_some(connection.epoch),
@@ -147,6 +155,29 @@ impl Room {
         if let Err(error) = set {
             worker::console_error!("timer: {error}");
         }
+    }
+
+    /// How the polls ended whose last votes are here.
+    fn recap_polls(self: &Rc<Self>) {
+        let (now, epoch) = (clock::now(), self.epoch());
+        let connected = self.record.borrow().as_ref().and_then(|record| record.last_connected_at);
+        let heard = polls::heard_until(self.status(), connected, now);
+        let told = self.journal.atomically(|| {
+            let messages = self.journal.messages();
+            let polls = Polls::new(messages.sql());
+            let recaps = polls.close(heard)?;
+            for recap in &recaps {
+                self.journal.append(&clock::event_id(), "poll.recap", epoch, now, &json(recap))?;
+            }
+            polls.set_timer(heard, now)?;
+            Ok(!recaps.is_empty())
+        });
+        match told {
+            Ok(true) => self.changed(),
+            Ok(false) => {}
+            Err(error) => worker::console_error!("polls could not be told: {error}"),
+        }
+        self.arm();
     }
 
     /// WhatsApp lets the number start new chats again.

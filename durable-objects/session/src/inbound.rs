@@ -4,7 +4,7 @@
 //! it and says what is told. What WhatsApp sends as a message may also be a reaction, an edit, a revocation or a vote.
 
 mod addresses;
-mod content;
+pub(crate) mod content;
 mod kinds;
 mod limits;
 mod quote;

@@ -1,5 +1,6 @@
 //! The message inside its wrappers, and what goes along with every kind of it.
 
+use whatsapp_rust::waproto::whatsapp::message_association::AssociationType;
 use whatsapp_rust::waproto::whatsapp::{ContextInfo, Message};
 
 /// How deep a message may be wrapped: disappearing, view-once, with caption, and once more for what is to come.
@@ -36,7 +37,12 @@ fn inner(message: &Message) -> Option<&Message> {
         &message.spoiler_message,
     ];
     let own = message.device_sent_message.as_option().and_then(|sent| sent.message.as_option());
-    own.or_else(|| wrappers.into_iter().find_map(|wrapper| wrapper.as_option()?.message.as_option()))
+    let context = message.message_context_info.as_option();
+    let association = context.and_then(|context| context.message_association.as_option());
+    let is_of_album = association.is_some_and(|it| it.association_type == Some(AssociationType::MEDIA_ALBUM));
+    let of_album = message.associated_child_message.as_option().filter(|_| is_of_album);
+    own.or_else(|| of_album.and_then(|wrapper| wrapper.message.as_option()))
+        .or_else(|| wrappers.into_iter().find_map(|wrapper| wrapper.as_option()?.message.as_option()))
 }
 
 /// What goes along with a message: what it quotes, whom it mentions.

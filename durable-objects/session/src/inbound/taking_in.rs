@@ -11,6 +11,7 @@ use crate::journal::{Journal, MessageRow};
 use crate::library::contacts::Person;
 use crate::messages::{Messages, Stored};
 use crate::names::{Names, WhoIs};
+use crate::polls::{Polls, Vote};
 use crate::telling::Told;
 
 /// The most people of one message whose names are looked up.
@@ -84,6 +85,9 @@ impl<S: Sql> Desk<'_, S> {
             return Ok(false);
         }
         self.messages.describe(&row, &inbound.payload, message)?;
+        if let Some(poll) = &inbound.payload.poll {
+            self.polls().opened(&row.chat, &row.sender, &row.id, poll)?;
+        }
         Ok(true)
     }
 
@@ -147,6 +151,7 @@ impl<S: Sql> Desk<'_, S> {
         }
         for stored in &known {
             self.messages.revoke(stored, inbound.payload.timestamp)?;
+            self.polls().withdrawn(&stored.chat, &stored.sender, &stored.id)?;
         }
         Ok(true)
     }
@@ -166,9 +171,12 @@ impl<S: Sql> Desk<'_, S> {
             let Some(secret) = content::secret(&raw) else { continue };
             let creators = self.all_names(stored.names().map(str::to_owned).collect(), stored.from_me);
             let poll = Poll { id: &target, secret, options: &question.options, creators: &creators };
-            let selected = ballot.open(&poll, &voters);
-            if selected.is_some() {
-                inbound.payload.selected_options = selected;
+            if let Some(selected) = ballot.open(&poll, &voters) {
+                let payload = &mut inbound.payload;
+                let voter = payload.sender_jid.as_deref().unwrap_or_default();
+                let vote = Vote { voter, names: &voters, chosen: &selected, at: payload.timestamp };
+                self.polls().voted(&stored.chat, &stored.sender, &stored.id, &vote)?;
+                payload.selected_options = Some(selected);
                 break;
             }
         }
@@ -217,6 +225,10 @@ impl<S: Sql> Desk<'_, S> {
             };
             Told::new("contact.update", &update)
         })
+    }
+
+    fn polls(&self) -> Polls<'_, S> {
+        Polls::new(self.messages.sql())
     }
 
     fn own_names(&self) -> [Option<String>; 2] {

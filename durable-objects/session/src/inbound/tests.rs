@@ -4,6 +4,7 @@ mod about;
 mod foreign;
 mod kinds;
 mod known;
+mod polls;
 
 use serde_json::{Value, json};
 use whatsapp_rust::chrono::DateTime;

@@ -10,7 +10,8 @@ use whatsapp_rust::waproto::whatsapp::message::{
     PollCreationMessage, ProtocolMessage, StickerMessage, TemplateMessage, VideoMessage,
     poll_creation_message,
 };
-use whatsapp_rust::waproto::whatsapp::{ContextInfo, Message};
+use whatsapp_rust::waproto::whatsapp::message_association::AssociationType;
+use whatsapp_rust::waproto::whatsapp::{ContextInfo, Message, MessageAssociation, MessageContextInfo};
 
 use super::{answer, bob, info, own, protocol, text, told};
 use crate::inbound::normalise;
@@ -231,6 +232,24 @@ fn what_the_phone_sent_is_told_as_from_me() {
 fn a_status_is_a_message_of_the_chat_of_statuses() {
     let (_, payload) = told(&text("at the sea"), &info("status@broadcast", "4915@s.whatsapp.net")).unwrap();
     assert_eq!(payload, json!({"type": "text", "body": "at the sea", "chatJid": "status@broadcast"}));
+}
+
+#[test]
+fn a_file_of_an_album_is_a_message_like_any_other() {
+    let association = MessageAssociation {
+        association_type: Some(AssociationType::MEDIA_ALBUM),
+        ..MessageAssociation::default()
+    };
+    let context = MessageContextInfo {
+        message_association: MessageField::some(association),
+        ..MessageContextInfo::default()
+    };
+    let message = Message {
+        associated_child_message: wrapped(image()),
+        message_context_info: MessageField::some(context),
+        ..Message::default()
+    };
+    assert_eq!(told(&message, &bob()), told(&image(), &bob()));
 }
 
 #[test]

@@ -17,15 +17,19 @@ use crate::inbound::{normalise, take_in};
 use crate::journal::Journal;
 use crate::library::contacts::Person;
 
-const GROUP: &str = "1@g.us";
+pub(super) const GROUP: &str = "1@g.us";
 const SECRET: [u8; 32] = [7; 32];
 
-fn journal() -> Journal<NativeSql> {
+pub(super) fn journal() -> Journal<NativeSql> {
     Journal::open(NativeSql::in_memory().unwrap()).unwrap()
 }
 
 /// What is told when this number, 49700, takes the message in.
-fn take(journal: &Journal<NativeSql>, message: &Message, info: &MessageInfo) -> Vec<(&'static str, Value)> {
+pub(super) fn take(
+    journal: &Journal<NativeSql>,
+    message: &Message,
+    info: &MessageInfo,
+) -> Vec<(&'static str, Value)> {
     let me = Person { lid: Some("700@lid".into()), phone: Some("49700".into()), ..Person::default() };
     let mut inbound = normalise(message, info).unwrap();
     let told = take_in(journal, &me, message, &mut inbound).unwrap();
@@ -33,7 +37,7 @@ fn take(journal: &Journal<NativeSql>, message: &Message, info: &MessageInfo) -> 
 }
 
 /// Robert becomes known: Bob, as he called himself once.
-fn meet(journal: &Journal<NativeSql>) {
+pub(super) fn meet(journal: &Journal<NativeSql>) {
     let robert = "INSERT INTO contact (jid, phone, push_name, source, first_seen, last_seen) \
                   VALUES ('777@lid', '4915', 'Robert', 'dm', 1, 1)";
     journal.sql().query(robert, &[]).unwrap();
@@ -156,7 +160,7 @@ fn a_message_is_revoked_by_its_author_or_an_admin() {
     assert!(take(&journal, &revocation("M"), &forged).is_empty());
 }
 
-fn poll() -> Message {
+pub(super) fn poll() -> Message {
     let option = |name: &str| poll_creation_message::Option {
         option_name: Some(name.into()),
         ..poll_creation_message::Option::default()
@@ -175,7 +179,7 @@ fn poll() -> Message {
     }
 }
 
-fn ballot(options: &[&str], creator: &str, voter: &str) -> Message {
+pub(super) fn ballot(options: &[&str], creator: &str, voter: &str) -> Message {
     let hashes: Vec<Vec<u8>> = options.iter().map(|option| compute_option_hash(option).to_vec()).collect();
     let (payload, iv) = encrypt_poll_vote_with_secret(&hashes, &SECRET, "P", creator, voter).unwrap();
     vote("P", payload, &iv)
