@@ -12,6 +12,7 @@ use gateway_domain::access::{Access, Capability, Operation};
 use gateway_domain::error::ApiError;
 use gateway_domain::idempotency::{self, Answer, Ending, Fingerprint, HEADER, REPLAYED, Turn};
 use gateway_domain::ids;
+use gateway_domain::message::limits;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Request, StatusCode, header};
 use worker::Env;
@@ -20,10 +21,10 @@ use crate::auth::Organization;
 use crate::configuration::{now, random};
 use crate::directory::Directory;
 use crate::error::{Refusal, internal};
+use crate::request::{BODY_WITH_FILES, MemoryShare};
 use crate::routes::verbs;
 
-/// The largest body there is: a send with media. Everything else is small; its handler says so too.
-const MAX_SEND_BYTES: usize = 25 * 1_024 * 1_024;
+/// The largest body of what is no send. Its handler says so too.
 const MAX_BODY_BYTES: usize = 1_024 * 1_024;
 
 /// What a handler finds on the extensions of a request with a key.
@@ -138,10 +139,13 @@ async fn fingerprint(
     request: Request<Body>,
 ) -> Result<(String, Request<Body>), Refusal> {
     let (most, message) = match operation.access {
-        Access::Needs(Capability::Send) => (MAX_SEND_BYTES, "Must be whole, and 25 MiB at most."),
+        Access::Needs(Capability::Send) => (limits::MAX_BODY_BYTES, BODY_WITH_FILES),
         _ => (MAX_BODY_BYTES, "Must be whole, and 1 MiB at most."),
     };
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
+    if most > MAX_BODY_BYTES {
+        parts.extensions.insert(MemoryShare::of(&parts.headers).await?);
+    }
     let path = verbs::to_public(parts.uri.path());
     let mut fingerprint =
         Fingerprint::of(parts.method.as_str(), &path, parts.uri.query().unwrap_or_default());

@@ -61,7 +61,7 @@ impl<'a> LedgerObject<'a> {
     /// As [`LedgerObject::call`].
     pub async fn stream(&self, call: Call) -> Result<Response, Refusal> {
         let body = serde_json::to_string(&self.request(call)).map_err(|error| internal("a call", &error))?;
-        self.hand_on(self.peer().send(self.env, &body, Headers::new())).await
+        self.hand_on(self.peer().send(self.env, body.as_str(), Headers::new())).await
     }
 
     /// Opens a WebSocket to it.

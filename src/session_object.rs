@@ -5,9 +5,13 @@ use std::time::Duration;
 use axum::body::Body;
 use futures::future::{Either, select};
 use gateway_domain::error::ApiError;
-use gateway_object::calls::session::{Call, Request as SessionRequest, Settings};
+use gateway_object::calls::session::{self, Call, Request as SessionRequest, Settings};
+use gateway_object::calls::{FILES_HEADER, lengths};
 use gateway_object::peer::Peer;
+use http::{HeaderName, HeaderValue, StatusCode};
+use js_sys::Uint8Array;
 use serde::de::DeserializeOwned;
+use wasm_bindgen::JsValue;
 use worker::{Delay, Env, Headers, Response};
 
 use crate::directory::SessionRow;
@@ -18,6 +22,10 @@ use crate::ledger_object::{refusal_in, refused};
 const PATIENCE: Duration = Duration::from_secs(15);
 /// Between two tries of a call that may be repeated: an object that was just aborted answers again within this.
 const PAUSE: Duration = Duration::from_millis(400);
+
+/// Where a session stands with its limits (draft-ietf-httpapi-ratelimit-headers).
+const RATE_LIMIT: [HeaderName; 2] =
+    [HeaderName::from_static("ratelimit"), HeaderName::from_static("ratelimit-policy")];
 
 /// A session's object. Who may call it was settled by who could find its row.
 pub struct SessionObject<'a> {
@@ -65,19 +73,57 @@ impl<'a> SessionObject<'a> {
         }
     }
 
+    /// Sends something: its files go behind the call, not as a part of it. The answer, be it a refusal, says where the
+    /// session stands with its limits.
+    ///
+    /// # Errors
+    /// 503 when the object can't be reached in time.
+    pub async fn send(&self, mut send: session::Send) -> Result<http::Response<Body>, Refusal> {
+        let files = send.task.take_data();
+        let status = if send.is_async { StatusCode::ACCEPTED } else { StatusCode::OK };
+        let call = Call::Send(send);
+        let patience = PATIENCE + waiting(&call);
+        let response = self.exchange(call, files, patience).await?;
+        if response.status_code() == 200 {
+            let mut response: http::Response<Body> = response.into();
+            *response.status_mut() = status;
+            return Ok(response);
+        }
+        let standing = RATE_LIMIT.map(|name| response.headers().get(name.as_str()).ok().flatten());
+        let mut refused: http::Response<Body> = refusal_in(response).await.into();
+        for (name, value) in RATE_LIMIT.iter().zip(standing) {
+            if let Some(value) = value.and_then(|value| HeaderValue::from_str(&value).ok()) {
+                refused.headers_mut().insert(name, value);
+            }
+        }
+        Ok(refused)
+    }
+
     async fn reach(&self, call: Call, patience: Duration) -> Result<Response, Refusal> {
+        let response = self.exchange(call, Vec::new(), patience).await?;
+        match response.status_code() {
+            200 => Ok(response),
+            _ => Err(refusal_in(response).await),
+        }
+    }
+
+    /// Calls it, again where that does no harm, and takes its answer, whatever it is.
+    async fn exchange(
+        &self,
+        call: Call,
+        files: Vec<Vec<u8>>,
+        patience: Duration,
+    ) -> Result<Response, Refusal> {
         let mut tries = if may_repeat(&call) { 3 } else { 1 };
-        let body = serde_json::to_string(&self.request(call)).map_err(|error| internal("a call", &error))?;
+        let json = serde_json::to_string(&self.request(call)).map_err(|error| internal("a call", &error))?;
+        let body = framed(&json, &files);
+        let lengths = (!files.is_empty()).then(|| lengths(&files));
+        drop((json, files));
         loop {
             tries -= 1;
-            let attempt = std::pin::pin!(self.attempt(&body));
+            let attempt = std::pin::pin!(self.attempt(&body, lengths.as_deref()));
             let failure = match select(attempt, Delay::from(patience)).await {
-                Either::Left((Ok(response), _)) => {
-                    return match response.status_code() {
-                        200 => Ok(response),
-                        _ => Err(refusal_in(response).await),
-                    };
-                }
+                Either::Left((Ok(response), _)) => return Ok(response),
                 Either::Left((Err(error), _)) => error.to_string(),
                 Either::Right(_) => {
                     tries = 0;
@@ -92,9 +138,13 @@ impl<'a> SessionObject<'a> {
         }
     }
 
-    async fn attempt(&self, body: &str) -> worker::Result<Response> {
+    async fn attempt(&self, body: &JsValue, lengths: Option<&str>) -> worker::Result<Response> {
+        let headers = Headers::new();
+        if let Some(lengths) = lengths {
+            headers.set(FILES_HEADER, lengths)?;
+        }
         let peer = Peer::session(&self.row.id, self.row.region.as_deref());
-        peer.send(self.env, body, Headers::new()).await
+        peer.send(self.env, body.clone(), headers).await
     }
 
     fn request(&self, call: Call) -> SessionRequest {
@@ -105,6 +155,8 @@ impl<'a> SessionObject<'a> {
                 auto_read: self.row.auto_read(),
                 presence_typing: self.row.presence_typing(),
                 region: self.row.region.clone(),
+                rate_per_min: self.row.rate_per_min,
+                rate_per_hour: self.row.rate_per_hour,
             }),
             wish: matches!(call, Call::Start | Call::Stop | Call::Restart).then(|| self.row.desired_at()),
             call,
@@ -112,18 +164,35 @@ impl<'a> SessionObject<'a> {
     }
 }
 
-/// A send is never repeated by us; everything else may arrive twice.
+/// A call's body: JSON, and files behind it. In JavaScript's memory, where `fetch` wants it; a copy of ours would be one
+/// more.
+fn framed(json: &str, files: &[Vec<u8>]) -> JsValue {
+    if files.is_empty() {
+        return json.into();
+    }
+    let pieces = || std::iter::once(json.as_bytes()).chain(files.iter().map(Vec::as_slice));
+    let length = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+    let body = Uint8Array::new_with_length(pieces().map(length).fold(0, u32::saturating_add));
+    let mut at = 0;
+    for piece in pieces() {
+        let end = at + length(piece);
+        body.subarray(at, end).copy_from(piece);
+        at = end;
+    }
+    body.into()
+}
+
+/// Whether a call may arrive twice. A send may: it has the id of its outbox entry.
 fn may_repeat(call: &Call) -> bool {
     match call {
-        Call::Send(_)
-        | Call::AnswerPasskey(_)
+        Call::AnswerPasskey(_)
         | Call::Delete
         | Call::Logout
         | Call::Restart
         // The second would be told that the first is running.
         | Call::StartBackfill => false,
         #[cfg(feature = "simulator")]
-        Call::Panic | Call::Crash(_) | Call::Vanish { .. } => false,
+        Call::Panic | Call::Crash(_) | Call::Hold(_) | Call::Vanish { .. } => false,
         _ => true,
     }
 }
@@ -131,7 +200,9 @@ fn may_repeat(call: &Call) -> bool {
 fn waiting(call: &Call) -> Duration {
     match call {
         Call::Events { wait, .. } => Duration::from_secs(u64::from(*wait)),
-        Call::Send(_) | Call::AnswerPasskey(_) | Call::Logout | Call::Delete => Duration::from_secs(25),
+        // Longer than the object lets anybody wait for WhatsApp, and shorter than an idempotency key is held.
+        Call::Send(_) => Duration::from_secs(65),
+        Call::AnswerPasskey(_) | Call::Logout | Call::Delete => Duration::from_secs(25),
         Call::PairingCode { .. } | Call::Media { .. } => Duration::from_secs(45),
         _ => Duration::ZERO,
     }

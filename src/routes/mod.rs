@@ -3,6 +3,7 @@
 mod admin;
 mod api_keys;
 mod audit_log;
+mod chats;
 pub mod events;
 mod health;
 mod messages;
@@ -44,8 +45,13 @@ fn documented() -> OpenApiRouter<Env> {
         .routes(routes!(sessions::restart::restart))
         .routes(routes!(sessions::logout::logout))
         .routes(routes!(messages::send::send))
-        .routes(routes!(messages::get::get))
+        .routes(routes!(messages::get::get, messages::edit::edit, messages::revoke::revoke))
+        .routes(routes!(messages::add_reaction::add_reaction, messages::remove_reaction::remove_reaction))
+        .routes(routes!(messages::forward::forward))
+        .routes(routes!(messages::vote::vote))
+        .routes(routes!(messages::outbox_entry::outbox_entry))
         .routes(routes!(messages::get_media::get_media))
+        .routes(routes!(chats::read::read))
         .routes(routes!(events::list_session::list_session))
         .routes(routes!(events::list::list))
         .routes(routes!(realtime::create_ticket::create_ticket))

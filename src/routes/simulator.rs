@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::response::Response;
 use axum::routing::{get, post, put};
 use gateway_domain::access::{Access, Capability, Operation};
-use gateway_object::calls::session::{Call, CrashPoint};
+use gateway_object::calls::session::{Call, CrashPoint, HoldPoint};
 use http::{Method, StatusCode};
 use serde::Deserialize;
 use worker::Env;
@@ -19,6 +19,7 @@ use crate::session_object::SessionObject;
 
 const PANIC: &str = "/simulator/sessions/{session}/panic";
 const CRASH_POINT: &str = "/simulator/sessions/{session}/crash-point";
+const HOLD: &str = "/simulator/sessions/{session}/hold";
 const VANISH: &str = "/simulator/sessions/{session}/vanish";
 const EVICT: &str = "/simulator/sessions/{session}/evict";
 const OBSERVED_AT: &str = "/simulator/sessions/{session}/observed-at";
@@ -30,6 +31,7 @@ pub fn operations() -> impl Iterator<Item = (String, Vec<(Method, &'static Opera
     let operations = [
         (PANIC, Method::POST),
         (CRASH_POINT, Method::POST),
+        (HOLD, Method::POST),
         (VANISH, Method::POST),
         (EVICT, Method::POST),
         (OBSERVED_AT, Method::PUT),
@@ -43,6 +45,7 @@ pub fn router() -> Router<Env> {
     Router::new()
         .route(PANIC, post(panic_in_object))
         .route(CRASH_POINT, post(set_crash_point))
+        .route(HOLD, post(hold))
         .route(VANISH, post(vanish))
         .route(EVICT, post(evict))
         .route(OBSERVED_AT, put(set_observed_at))
@@ -109,6 +112,24 @@ async fn evict(
     let row = find(&env, &principal, &id).await?;
     SessionObject::of(&env, &row).call::<()>(Call::Vanish { keeps_alarm: true }).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+#[derive(Deserialize)]
+struct HoldBody {
+    point: Option<HoldPoint>,
+}
+
+/// Sends stop at a point; the answer says whether one has.
+#[worker::send]
+async fn hold(
+    State(env): State<Env>,
+    Allowed { principal, .. }: Allowed,
+    SessionId(id): SessionId,
+    Json(body): Json<HoldBody>,
+) -> Result<Response, Refusal> {
+    let row = find(&env, &principal, &id).await?;
+    let is_held: bool = SessionObject::of(&env, &row).call(Call::Hold(body.point)).await?;
+    json(StatusCode::OK, &serde_json::json!({ "held": is_held }))
 }
 
 #[derive(Deserialize)]

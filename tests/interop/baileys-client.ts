@@ -3,6 +3,7 @@
 import "./quiet.ts";
 import "./strict-signatures.ts";
 import assert from "node:assert/strict";
+import { createCipheriv, createHash, createHmac, randomBytes } from "node:crypto";
 import { Agent } from "node:https";
 import { connect } from "node:net";
 import type { TestContext } from "node:test";
@@ -25,6 +26,8 @@ import {
   type SignalKeyStore,
   WA_CERT_DETAILS,
   type WAMessage,
+  type WAMessageKey,
+  type WAMessageUpdate,
   type WASocket,
 } from "baileys";
 import { mediaAuthority, type Phone, rootPublicKey, whatsappUrl } from "./simulator-client.ts";
@@ -68,6 +71,22 @@ export interface StatusUpdate {
   readonly status: number | null | undefined;
 }
 
+/** A reaction, and the message it is to, as Baileys tells its user. */
+export interface ShownReaction {
+  readonly key: WAMessageKey;
+  readonly reaction: proto.IReaction;
+}
+
+/** A vote, and what it is encrypted with. */
+export interface Vote {
+  readonly poll: WAMessageKey;
+  /** Who made the poll, and who votes: both by number, or both by hidden id. */
+  readonly creator: string;
+  readonly voter: string;
+  readonly secret: Uint8Array;
+  readonly options: readonly string[];
+}
+
 export interface Closing {
   readonly code: number | undefined;
   readonly reason: string;
@@ -81,6 +100,9 @@ export class Companion {
   /** The same as Baileys gives them, whatever they are. */
   readonly all: Observed<WAMessage>;
   readonly statuses: Observed<StatusUpdate>;
+  /** What became of messages that it has. */
+  readonly changes: Observed<WAMessageUpdate>;
+  readonly reactions: Observed<ShownReaction>;
   readonly #name: string;
   readonly #store = new StoredState();
   readonly #sent = new Map<string, proto.IMessage>();
@@ -101,6 +123,8 @@ export class Companion {
     this.messages = new Observed<ShownMessage>(`the messages of ${name}`, display, context);
     this.all = new Observed<WAMessage>(`everything ${name} received`, ({ key }) => display(key), context);
     this.statuses = new Observed<StatusUpdate>(`the status updates of ${name}`, display, context);
+    this.changes = new Observed<WAMessageUpdate>(`the changes that ${name} was told`, display, context);
+    this.reactions = new Observed<ShownReaction>(`the reactions that ${name} was told`, display, context);
     test.after(() => this.disconnect());
   }
 
@@ -162,7 +186,9 @@ export class Companion {
     });
     socket.ev.on("messages.update", (updates) => {
       this.statuses.push(...updates.map(({ key, update }) => ({ id: key.id ?? "", status: update.status })));
+      this.changes.push(...updates);
     });
+    socket.ev.on("messages.reaction", (reactions) => this.reactions.push(...reactions));
     this.#connection = new Connection(this.#name, socket, () => this.#log.tail());
     return this.#connection;
   }
@@ -204,6 +230,28 @@ export class Companion {
     assert.ok(sent?.message && id, "Baileys made no message");
     this.#sent.set(id, sent.message);
     return Object.assign(sent, { id });
+  }
+
+  /** Votes in a poll: the vote's id. Baileys can't by itself; this is what its `decryptPollVote` reads. */
+  async votes(chat: string, { poll, creator, voter, secret, options }: Vote): Promise<string> {
+    const extracted = createHmac("sha256", Buffer.alloc(32)).update(secret).digest();
+    const info = Buffer.concat([Buffer.from(`${poll.id}${creator}${voter}Poll Vote`), Buffer.of(1)]);
+    const key = createHmac("sha256", extracted).update(info).digest();
+    const iv = randomBytes(12);
+    const cipher = createCipheriv("aes-256-gcm", key, iv).setAAD(Buffer.from(`${poll.id}\0${voter}`));
+    const selectedOptions = options.map((option) => createHash("sha256").update(option).digest());
+    const plain = proto.Message.PollVoteMessage.encode({ selectedOptions }).finish();
+    const encPayload = Buffer.concat([cipher.update(plain), cipher.final(), cipher.getAuthTag()]);
+    const update: proto.IMessage = {
+      pollUpdateMessage: {
+        pollCreationMessageKey: poll,
+        vote: { encPayload, encIv: iv },
+        senderTimestampMs: Date.now(),
+      },
+    };
+    const id = await this.connection.socket.relayMessage(chat, update, {});
+    this.#sent.set(id, update);
+    return id;
   }
 
   /** The message with this id, once it is there and decrypted. */

@@ -34,6 +34,7 @@ const FINE: Readonly<Record<string, Variables>> = {
     SESSION_LOG_DAYS: "7",
     LEDGER_EVENTS: "1000",
     LEDGER_DAYS: "7",
+    NEW_CHATS_PER_DAY: "20",
   },
   "as lists and numbers": {
     AUTH_ISSUERS: [trusted],
@@ -47,6 +48,7 @@ const FINE: Readonly<Record<string, Variables>> = {
     SESSION_LOG_DAYS: 7,
     LEDGER_EVENTS: 1_000,
     LEDGER_DAYS: 7,
+    NEW_CHATS_PER_DAY: 20,
   },
 };
 for (const [how, variables] of Object.entries(FINE)) {
@@ -89,6 +91,7 @@ const BROKEN: readonly (readonly [Variables, RegExp, number])[] = [
   [{ SESSION_LOG_DAYS: "1.5" }, /^SESSION_LOG_DAYS /, 200],
   [{ LEDGER_EVENTS: "many" }, /^LEDGER_EVENTS /, 200],
   [{ LEDGER_DAYS: -7 }, /^LEDGER_DAYS /, 200],
+  [{ NEW_CHATS_PER_DAY: "few" }, /^NEW_CHATS_PER_DAY /, 200],
 ];
 for (const [broken, named, status] of BROKEN) {
   test(`${JSON.stringify(broken)} is said by name, and what is sound goes on`, async () => {

@@ -217,6 +217,14 @@ const CALLS: Readonly<Record<string, Call>> = {
   stopSession: {},
   logoutSession: {},
   sendMessage: { body: { type: "text", to: "15550000000", text: "hello" }, status: 409 },
+  editMessage: { body: { chat: "15550000000", text: "hello" }, status: 409 },
+  revokeMessage: { body: { chat: "15550000000" }, status: 409 },
+  addReaction: { body: { chat: "15550000000", emoji: "👍" }, status: 409 },
+  removeReaction: { body: { chat: "15550000000" }, status: 409 },
+  forwardMessage: { body: { chat: "15550000000", to: "15550000001" }, status: 409 },
+  voteMessage: { body: { chat: "15550000000", options: [] }, status: 409 },
+  getOutboxEntry: { status: 404 },
+  readChat: { status: 404 },
   getMessage: { status: 404 },
   getMessageMedia: { status: 404 },
   listEvents: {},
@@ -286,6 +294,8 @@ test("a call that is valid in every other way works with the operation's capabil
         .replace("{session}", session)
         .replace("{id}", id)
         .replace("{mid}", "3EB0")
+        .replace("{outboxId}", NEVER)
+        .replace("{cid}", "15550000000")
         .replace("/api/v1", "");
       const answer = await gateway.ask({
         method: operation.method,

@@ -12,10 +12,11 @@ use super::compose::poll_options;
 use super::emoji::is_emoji;
 use super::fields::{chat, person, required, text};
 use super::limits;
+use super::request::from_objects_only;
 
 /// What an edit takes.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, remote = "Self")]
 pub struct EditMessageInputBody {
     /// The chat the message is in. Required.
     pub chat: Option<String>,
@@ -25,7 +26,7 @@ pub struct EditMessageInputBody {
 
 /// What a revocation takes.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, remote = "Self")]
 pub struct RevokeMessageInputBody {
     /// The chat the message is in. Required.
     pub chat: Option<String>,
@@ -35,7 +36,7 @@ pub struct RevokeMessageInputBody {
 
 /// What a reaction, and taking one back, takes.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, remote = "Self")]
 pub struct ReactionInputBody {
     /// The chat the message is in. Required.
     pub chat: Option<String>,
@@ -47,7 +48,7 @@ pub struct ReactionInputBody {
 
 /// What passing a message on takes.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, remote = "Self")]
 pub struct ForwardInputBody {
     /// The chat the message is in. Required.
     pub chat: Option<String>,
@@ -59,7 +60,7 @@ pub struct ForwardInputBody {
 
 /// What a vote takes.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, remote = "Self")]
 pub struct VoteInputBody {
     /// The chat the poll is in. Required.
     pub chat: Option<String>,
@@ -68,6 +69,14 @@ pub struct VoteInputBody {
     /// Who made the poll, where the gateway can't know.
     pub sender: Option<String>,
 }
+
+from_objects_only!(
+    EditMessageInputBody,
+    RevokeMessageInputBody,
+    ReactionInputBody,
+    ForwardInputBody,
+    VoteInputBody,
+);
 
 /// A message gets another text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

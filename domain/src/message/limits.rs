@@ -21,6 +21,8 @@ pub const MIN_POLL_OPTIONS: usize = 2;
 pub const MAX_POLL_OPTIONS: usize = 12;
 /// One of them, in characters (AB `poll_option_length`).
 pub const MAX_POLL_OPTION_CHARS: usize = 100;
+/// For how long after a message was sent its text can be changed, in milliseconds (WhatsApp's help pages: 15 minutes).
+pub const EDIT_WINDOW_MS: u64 = 15 * 60_000;
 /// The largest whole number that survives JSON: the latest time there is.
 pub const MAX_TIME: u64 = 9_007_199_254_740_991;
 
@@ -34,6 +36,8 @@ pub const MAX_VCARD_BYTES: usize = 65_536;
 /// All files that come in one request, decoded: they are held in memory several times over, and an isolate has 128 MB
 /// for all its sessions (ours).
 pub const MAX_DATA_BYTES: usize = 8 * 1024 * 1024;
+/// The body of a request to send: such files in base64, and what stands around them (ours).
+pub const MAX_BODY_BYTES: usize = 12 * 1024 * 1024;
 /// A file that is fetched (AB `default_media_limit_mb`, `default_audio_limit_mb`, `default_video_limit_mb`).
 pub const MAX_URL_BYTES: usize = 16 * 1024 * 1024;
 /// A sticker (ours; the Cloud API takes 100 KB, 500 KB of an animated one, and phones show somewhat more).

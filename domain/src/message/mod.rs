@@ -13,9 +13,9 @@ mod fields;
 pub mod limits;
 pub mod media_type;
 mod outgoing;
-mod plain_text;
 mod request;
 mod result;
+mod task;
 #[cfg(test)]
 mod tests;
 
@@ -28,6 +28,6 @@ pub use examine::{Facts, too_large};
 pub use fields::message_id;
 pub use limits::MAX_TEXT_CHARS;
 pub use outgoing::{Content, Media, MediaKind, Outgoing, Source};
-pub use plain_text::Text;
 pub use request::{AlbumMediaPayload, AlbumMediaType, ContactCard, MediaPayload, MessageType, SendRequest};
-pub use result::{OutboxStatus, SendResult};
+pub use result::{OutboxEntry, OutboxStatus, SendResult};
+pub use task::Task;

@@ -1,11 +1,12 @@
 //! What `POST …/messages` takes.
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Deserializer, Visitor};
+use serde::{Deserialize, Serialize, forward_to_deserialize_any};
 use utoipa::ToSchema;
 
 /// What `POST …/messages` takes, discriminated by `type`: each type has fields of its own, and no other's are taken.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, remote = "Self")]
 pub struct SendRequest {
     /// A JID, or the digits of a phone number.
     #[schema(required = true, nullable = false)]
@@ -46,7 +47,7 @@ pub struct SendRequest {
 
 /// A file to send: exactly one of `data` and `url`.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, remote = "Self")]
 pub struct MediaPayload {
     /// The file in base64, standard or URL-safe, 8 MiB at most when decoded (a sticker 1 MiB).
     pub data: Option<String>,
@@ -62,7 +63,7 @@ pub struct MediaPayload {
 
 /// A file of an album: exactly one of `data` and `url`.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, remote = "Self")]
 pub struct AlbumMediaPayload {
     /// What it is; told from `mimetype` or from `data` where it is missing.
     pub r#type: Option<AlbumMediaType>,
@@ -85,7 +86,7 @@ pub enum AlbumMediaType {
 
 /// A person to share: a `vcard`, or a `name` and a `phone` to make one of.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, remote = "Self")]
 pub struct ContactCard {
     /// What the card is called, 1 to 256 characters; of a `vcard` its `FN` where it is missing.
     pub name: Option<String>,
@@ -155,3 +156,35 @@ impl SendRequest {
         given_and_wanted.into_iter().find_map(|(field, given, wanted)| (given && !wanted).then_some(field))
     }
 }
+
+/// Reads an object from an object only. What serde derives for a struct takes a list of its fields as well, in their order,
+/// which nobody means: `["Jane", null, null]` is no contact.
+pub(super) struct ObjectOnly<D>(pub D);
+
+impl<'de, D: Deserializer<'de>> Deserializer<'de> for ObjectOnly<D> {
+    type Error = D::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        self.0.deserialize_map(visitor)
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
+    }
+}
+
+/// Makes types readable from objects only; each derives `Deserialize` with `remote = "Self"`.
+macro_rules! from_objects_only {
+    ($($type:ty),* $(,)?) => {
+        $(impl<'de> serde::Deserialize<'de> for $type {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                // Not this one: the one that is derived.
+                Self::deserialize($crate::message::request::ObjectOnly(deserializer))
+            }
+        })*
+    };
+}
+pub(super) use from_objects_only;
+
+from_objects_only!(SendRequest, MediaPayload, AlbumMediaPayload, ContactCard);

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::error::ErrorDetail;
+
 /// What a send answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -24,6 +26,17 @@ pub struct SendResult {
     /// The message's id on WhatsApp.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wa_message_id: Option<String>,
+}
+
+/// An outbox entry: what is known of a send, and why it failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct OutboxEntry {
+    /// The send.
+    #[serde(flatten)]
+    pub send: SendResult,
+    /// Why it was not sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorDetail>,
 }
 
 /// Where an outbox entry is.
@@ -81,10 +94,10 @@ impl SendResult {
         }
     }
 
-    /// An asynchronous send that was taken.
+    /// An asynchronous send that was taken; its message's id on WhatsApp is chosen.
     #[must_use]
-    pub fn queued(outbox_id: impl Into<String>) -> Self {
-        Self::entry(outbox_id, OutboxStatus::Queued, None, None)
+    pub fn queued(outbox_id: impl Into<String>, wa_message_id: impl Into<String>) -> Self {
+        Self::entry(outbox_id, OutboxStatus::Queued, Some(wa_message_id.into()), None)
     }
 
     /// What is known of an outbox entry.
@@ -124,10 +137,10 @@ mod tests {
             json!({"mode":"sync","status":"sent","timestamp":1_700_000_000_000_u64,"waMessageId":"3EB0"});
         assert_eq!(json!(sent), body);
         assert_eq!(json!(sent.replayed())["replayed"], json!(true));
-        let queued = SendResult::queued("01ARZ3NDEKTSV4RRFFQ69G5FAV");
+        let queued = SendResult::queued("01ARZ3NDEKTSV4RRFFQ69G5FAV", "3EB0");
         assert_eq!(
             json!(queued),
-            json!({"mode":"async","outboxId":"01ARZ3NDEKTSV4RRFFQ69G5FAV","status":"queued"})
+            json!({"mode":"async","outboxId":"01ARZ3NDEKTSV4RRFFQ69G5FAV","status":"queued","waMessageId":"3EB0"})
         );
         let failed = SendResult::entry("x", OutboxStatus::Failed, Some("3EB0".into()), None);
         assert_eq!(

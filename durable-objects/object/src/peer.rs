@@ -9,7 +9,7 @@ use gateway_domain::session::JURISDICTION;
 use js_sys::Reflect;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use wasm_bindgen::JsCast;
+use wasm_bindgen::{JsCast, JsValue};
 use worker::{
     Delay, Env, EnvBinding, Headers, Method, ObjectNamespace, Request, RequestInit, Response, Stub,
 };
@@ -80,11 +80,17 @@ impl<'a> Peer<'a> {
         }
     }
 
-    /// Sends a request with a JSON body and returns the answer as it is, whatever its status.
+    /// Sends a request with a body, JSON or [framed](crate::calls::framed), and returns the answer as it is, whatever its
+    /// status.
     ///
     /// # Errors
     /// When the object can't be reached.
-    pub async fn send(&self, env: &Env, body: &str, headers: Headers) -> worker::Result<Response> {
+    pub async fn send(
+        &self,
+        env: &Env,
+        body: impl Into<JsValue>,
+        headers: Headers,
+    ) -> worker::Result<Response> {
         #[cfg(feature = "simulator")]
         gateway_sql::costs::request();
         let mut init = RequestInit::new();
@@ -121,7 +127,7 @@ impl<'a> Peer<'a> {
         };
         let body = serde_json::to_string(request).map_err(|error| unreachable(error.to_string()))?;
         let asked = async {
-            let response = self.send(env, &body, Headers::new()).await?;
+            let response = self.send(env, body.as_str(), Headers::new()).await?;
             let status = response.status_code();
             worker::Result::Ok((status, { response }.bytes().await?))
         };

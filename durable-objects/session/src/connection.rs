@@ -16,7 +16,7 @@ use gateway_domain::lifecycle::{Cause, Happening};
 use gateway_domain::whatsapp_version::Version;
 use whatsapp_rust::store::commands::DeviceCommand;
 use whatsapp_rust::store::persistence_manager::PersistenceManager;
-use whatsapp_rust::types::events::{ConnectFailureReason, Event, EventHandler};
+use whatsapp_rust::types::events::{ConnectFailureReason, Event, EventHandler, ServerAck};
 use whatsapp_rust::wacore::iq::devices::RemoveCompanionDeviceSpec;
 use whatsapp_rust::wacore::iq::keepalive::KeepaliveSpec;
 use whatsapp_rust::wacore::net::WHATSAPP_WEB_WS_URL;
@@ -31,7 +31,7 @@ use crate::keystore::Keystore;
 use crate::room::Room;
 use crate::runtime::ObjectRuntime;
 use crate::transport::{Dialer, Line};
-use crate::{clock, protocol_log, telling};
+use crate::{clock, protocol_log, sending, telling};
 
 /// No stanza for this long and the connection is dead, whatever the socket says.
 const SILENCE_MS: u64 = 40_000;
@@ -60,8 +60,6 @@ const ONE_TIME_KEYS: usize = 100;
 pub struct Ack {
     /// The refusal, as WhatsApp's number.
     pub error: Option<String>,
-    /// WhatsApp's time, epoch milliseconds.
-    pub timestamp: u64,
 }
 
 /// See the module.
@@ -178,6 +176,8 @@ impl Connection {
 
     /// Ends it in good order: flushes keys and acks, closes the socket.
     pub async fn close(&self) {
+        // Who waits for an answer on it waits for the next one's instead.
+        self.acks.borrow_mut().clear();
         if self.cut_at.get().is_none() {
             self.cut_at.set(Some(clock::now()));
         }
@@ -192,6 +192,7 @@ impl Connection {
     pub fn cut(&self, cause: Cause) {
         self.blame(cause);
         if self.cut_at.get().is_none() {
+            self.acks.borrow_mut().clear();
             self.cut_at.set(Some(clock::now()));
             self.line.cut("cut");
         }
@@ -374,6 +375,7 @@ fn hear(room: &Rc<Room>, connection: &Rc<Connection>, event: &Event) {
         Event::Connected(_) => {
             connection.ready.set(true);
             room.happen(Happening::Connected);
+            sending::resume(room, true);
         }
         Event::Messages(batch) => {
             for inbound in batch.messages.iter() {
@@ -385,14 +387,7 @@ fn hear(room: &Rc<Room>, connection: &Rc<Connection>, event: &Event) {
             room.contact_told(connection, update);
             room.news_in(connection, event);
         }
-        Event::ServerAck(ack) if ack.class.as_deref() == Some("message") => {
-            let timestamp = ack.timestamp.and_then(|at| u64::try_from(at.timestamp_millis()).ok());
-            let timestamp = timestamp.unwrap_or_else(clock::now);
-            room.acked(&ack.id, ack.error.as_deref(), timestamp);
-            if let Some(waiter) = connection.acks.borrow_mut().remove(&ack.id) {
-                let _nobody_waits = waiter.send(Ack { error: ack.error.clone(), timestamp });
-            }
-        }
+        Event::ServerAck(ack) if ack.class.as_deref() == Some("message") => server_ack(room, connection, ack),
         Event::PairingQrCodesExhausted(exhausted) => {
             connection.is_out_of_codes.set(true);
             // The library leaves the connection to a pairing code that is out; its end is the connection's.
@@ -440,6 +435,23 @@ fn hear(room: &Rc<Room>, connection: &Rc<Connection>, event: &Event) {
             connection.loss.borrow_mut().get_or_insert(Cause::Network(lost.reason.to_string()));
         }
         _ => room.news_in(connection, event),
+    }
+}
+
+/// WhatsApp's server has answered a message of ours.
+fn server_ack(room: &Rc<Room>, connection: &Connection, ack: &ServerAck) {
+    let waiter = connection.acks.borrow_mut().remove(&ack.id);
+    match (&ack.error, waiter) {
+        (None, waiter) => {
+            let timestamp = ack.timestamp.and_then(|at| u64::try_from(at.timestamp_millis()).ok());
+            room.acked(&ack.id, timestamp.unwrap_or_else(clock::now));
+            let _nobody_waits = waiter.map(|waiter| waiter.send(Ack { error: None }));
+        }
+        // Who waits knows more to say of it.
+        (Some(code), Some(waiter)) => {
+            let _nobody_waits = waiter.send(Ack { error: Some(code.clone()) });
+        }
+        (Some(code), None) => room.refused(&ack.id, code),
     }
 }
 

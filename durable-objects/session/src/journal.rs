@@ -15,6 +15,7 @@ use crate::call::Settings;
 use crate::forwarding::Forwarding;
 use crate::messages::Messages;
 use crate::names::Names;
+use crate::outbox::Outbox;
 
 /// How many old events are trimmed at a time.
 const TRIMMED_AT_ONCE: u32 = 500;
@@ -228,6 +229,11 @@ impl<S: Sql> Journal<S> {
     /// By which name people go.
     pub fn names(&self) -> Names<'_, S> {
         Names::new(&self.0)
+    }
+
+    /// What waits to be sent.
+    pub fn outbox(&self) -> Outbox<'_, S> {
+        Outbox::new(&self.0)
     }
 
     /// The database, for tests that put there what other parts write.
@@ -642,7 +648,7 @@ mod tests {
             serde_json::to_value(&record).unwrap(),
             serde_json::json!({
                 "organization": "org", "session": "session",
-                "settings": {"auto_read": false, "presence_typing": false, "region": null},
+                "settings": {"auto_read": false, "presence_typing": false, "region": null, "rate_per_min": 0, "rate_per_hour": 0},
                 "lifecycle": {"status": "stopped", "reason": null, "paired": false, "epoch": 0, "attempt": 0,
                               "replaced_before": false, "connected_at": null, "timelock_until": null},
                 "phone_number": null, "wa_jid": null, "wa_lid": null, "last_connected_at": null, "observed_seq": 0,

@@ -7,6 +7,9 @@
 //!
 //! What needs no runtime is compiled natively too and tested there; the rest exists on wasm32 only.
 
+pub mod about;
+pub mod chats;
+pub mod composing;
 mod fence;
 pub mod forwarding;
 pub mod inbound;
@@ -17,9 +20,12 @@ pub mod media_address;
 pub mod messages;
 pub mod names;
 pub mod outbox;
+pub mod polls;
 pub mod schema;
 pub mod showing;
 pub mod telling;
+pub mod thumbnail;
+pub mod turn;
 
 pub use gateway_object::calls::session as call;
 
@@ -35,6 +41,8 @@ mod backfill;
 pub mod clock;
 #[cfg(target_arch = "wasm32")]
 mod connection;
+#[cfg(target_arch = "wasm32")]
+mod fetching;
 #[cfg(target_arch = "wasm32")]
 mod forward;
 #[cfg(target_arch = "wasm32")]
@@ -56,7 +64,11 @@ mod protocol_log;
 #[cfg(target_arch = "wasm32")]
 mod reach;
 #[cfg(target_arch = "wasm32")]
+mod read_receipt;
+#[cfg(target_arch = "wasm32")]
 mod reading;
+#[cfg(target_arch = "wasm32")]
+mod reading_chats;
 #[cfg(target_arch = "wasm32")]
 mod room;
 #[cfg(target_arch = "wasm32")]
@@ -64,7 +76,11 @@ mod runtime;
 #[cfg(target_arch = "wasm32")]
 mod sending;
 #[cfg(target_arch = "wasm32")]
+mod transmitting;
+#[cfg(target_arch = "wasm32")]
 mod transport;
+#[cfg(target_arch = "wasm32")]
+mod uploading;
 #[cfg(all(target_arch = "wasm32", feature = "simulator"))]
 mod vanish;
 #[cfg(target_arch = "wasm32")]

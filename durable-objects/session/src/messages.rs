@@ -37,6 +37,14 @@ pub struct Stored {
     pub body: Option<String>,
     /// As it was told, without the text; nothing for one that was sent before this was kept.
     pub detail: MessagePayload,
+    /// What became of one this number sent.
+    pub status: Option<String>,
+    /// When WhatsApp's server took it, epoch milliseconds.
+    pub timestamp: u64,
+    /// Whether it got another text.
+    pub edited: bool,
+    /// Whether it was taken back.
+    pub revoked: bool,
 }
 
 impl Stored {
@@ -62,7 +70,7 @@ impl<'sql, S: Sql> Messages<'sql, S> {
     }
 
     /// The database.
-    pub(crate) fn sql(&self) -> &S {
+    pub(crate) const fn sql(&self) -> &'sql S {
         self.0
     }
 
@@ -100,13 +108,27 @@ impl<'sql, S: Sql> Messages<'sql, S> {
     /// When the database fails or holds something else.
     pub fn find(&self, chat: [Option<&str>; 2], id: &str) -> Result<Vec<Stored>, SqlError> {
         let rows = self.0.query(
-            "SELECT message.chat, message.sender, message.id, from_me, type, body, document FROM message \
+            "SELECT message.chat, message.sender, message.id, from_me, type, body, document, status, timestamp, \
+                edited, revoked FROM message \
              LEFT JOIN message_detail AS detail ON detail.chat = message.chat \
                 AND detail.sender = message.sender AND detail.id = message.id \
              WHERE message.id = ?1 AND message.chat IN (?2, ?3) LIMIT ?4",
             &[id.into(), chat[0].into(), chat[1].into(), MAX_TWINS.into()],
         )?;
         rows.iter().map(stored).collect()
+    }
+
+    /// What was told of a message, or will be; without its text.
+    ///
+    /// # Errors
+    /// When the database fails or holds something else.
+    pub fn detail(&self, row: &MessageRow) -> Result<MessagePayload, SqlError> {
+        let rows = self.0.query(
+            "SELECT document FROM message_detail WHERE chat = ?1 AND sender = ?2 AND id = ?3",
+            &[(&row.chat).into(), (&row.sender).into(), (&row.id).into()],
+        )?;
+        let document = rows.first().map_or(Ok(None), |row| row.optional_text(0))?;
+        Ok(document.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
     }
 
     /// A message as WhatsApp delivered it, if that was kept.
@@ -192,6 +214,10 @@ fn stored(row: &Row) -> Result<Stored, SqlError> {
         body: row.optional_text(5)?,
         // Details that can't be read are not worth the message that asks for them.
         detail: document.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default(),
+        status: row.optional_text(7)?,
+        timestamp: u64::try_from(row.integer(8)?).unwrap_or(0),
+        edited: row.optional_integer(9)?.is_some(),
+        revoked: row.optional_integer(10)?.is_some(),
     })
 }
 

@@ -43,6 +43,12 @@ impl<'sql, S: Sql> Names<'sql, S> {
         row.text(0).ok()
     }
 
+    /// The name a chat goes by: somebody's number where it is known.
+    #[must_use]
+    pub fn settled(&self, chat: &str) -> String {
+        self.phone_of(chat).unwrap_or_else(|| chat.to_owned())
+    }
+
     /// What is known of somebody who is mentioned in a chat.
     #[must_use]
     pub fn mentioned(&self, chat: &str, jid: &str) -> MentionData {

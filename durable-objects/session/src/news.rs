@@ -12,12 +12,13 @@ use whatsapp_rust::types::events::{Event, InboundMessage, PairSuccess, Receipt};
 use whatsapp_rust::types::message::MessageSource;
 use whatsapp_rust::types::presence::ReceiptType;
 
+use crate::chats::Chats;
 use crate::connection::Connection;
 use crate::journal::Record;
 use crate::library::contacts::Person;
 use crate::room::{Room, json};
 use crate::telling::{self, Told};
-use crate::{clock, inbound, sending};
+use crate::{clock, inbound, read_receipt, sending};
 
 impl Room {
     /// A QR code is out.
@@ -69,7 +70,7 @@ impl Room {
             Ok(true) => {
                 self.writer_seen(&inbound, &message.info);
                 // The read receipt goes before any consumer sees the event.
-                if !(inbound.is_message() && sending::mark_read(self, connection, &message.info)) {
+                if !(inbound.is_message() && read_receipt::send(self, connection, &message.info)) {
                     self.changed();
                 }
             }
@@ -86,6 +87,9 @@ impl Room {
 
     /// What else WhatsApp tells: of chats, people, groups, calls and channels.
     pub fn news_in(self: &Rc<Self>, connection: &Rc<Connection>, event: &Event) {
+        if let Err(error) = Chats::new(self.journal.messages().sql()).arranged(event) {
+            worker::console_error!("a chat could not be written: {error}");
+        }
         let Some(told) = telling::tell(event, &self.journal.names()) else { return };
         let is_news = self.journal.atomically(|| {
             let is_news =
@@ -102,7 +106,7 @@ impl Room {
         }
     }
 
-    fn append(&self, epoch: u64, told: &[Told]) -> Result<(), SqlError> {
+    pub(crate) fn append(&self, epoch: u64, told: &[Told]) -> Result<(), SqlError> {
         let now = clock::now();
         for told in told {
             self.journal.append(&clock::event_id(), told.event, epoch, now, &told.payload)?;
@@ -111,7 +115,7 @@ impl Room {
     }
 
     /// This number, by its names.
-    fn own(&self) -> Person {
+    pub(crate) fn own(&self) -> Person {
         let held = self.record.borrow();
         let names = held.as_ref().map(|record| (record.wa_lid.clone(), record.phone_number.clone()));
         let (lid, phone) = names.unwrap_or_default();
@@ -142,12 +146,6 @@ impl Room {
         self.status_changed(&ids, status, timestamp, Some(&receipt.source));
     }
 
-    /// WhatsApp's server answered a message of ours.
-    pub fn acked(self: &Rc<Self>, id: &str, error: Option<&str>, timestamp: u64) {
-        let status = if error.is_some() { "failed" } else { "sent" };
-        self.status_changed(&[id.to_owned()], status, timestamp, None);
-    }
-
     /// Messages of this number have come further. The first news that one has left it is told as `message.from_me`,
     /// be it the ack or a receipt that overtook it; every later step is a `message.status`.
     fn status_changed(
@@ -161,7 +159,7 @@ impl Room {
         self.told(told);
     }
 
-    fn write_status(
+    pub(crate) fn write_status(
         &self,
         ids: &[String],
         status: &str,
@@ -175,7 +173,8 @@ impl Room {
         for message in messages.iter().filter(|message| raised.contains(&message.id)) {
             if message.status.as_deref() == Some("pending") && status != "failed" {
                 self.journal.set_timestamp(&message.id, timestamp)?;
-                let payload = json(&sending::from_me(message, timestamp));
+                let detail = self.journal.messages().detail(message)?;
+                let payload = json(&sending::from_me(message, detail, timestamp));
                 self.journal.append(&clock::event_id(), "message.from_me", epoch, now, &payload)?;
             }
         }

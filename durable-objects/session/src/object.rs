@@ -16,7 +16,7 @@ use gateway_domain::error::ApiError;
 use gateway_domain::lifecycle::{Cause, Happening, Status};
 use gateway_domain::timeline::{DAY_MS, Timeline, Uptimes, uptime};
 use gateway_object::calls::reader::Filter;
-use gateway_object::calls::{SOCKET_HEADER, from_header};
+use gateway_object::calls::{FILES_HEADER, SOCKET_HEADER, framed, from_header};
 use gateway_object::peer::{refuse, reply};
 use gateway_object::reader::stream;
 use worker::{
@@ -28,7 +28,7 @@ use crate::alarm::timer;
 use crate::call::{Call, EventPage, Request as SessionRequest, Snapshot};
 use crate::reading::SOCKETS_MS;
 use crate::room::{Room, failed};
-use crate::{backfill, clock, forward, linking, media, sending};
+use crate::{backfill, clock, forward, linking, media, reading_chats, sending};
 
 /// How long `:logout` waits for a connection to say it on.
 const LOGOUT_CONNECT_MS: u64 = 20_000;
@@ -57,9 +57,16 @@ impl DurableObject for Session {
 
     async fn fetch(&self, mut request: Request) -> Result<Response> {
         let Ok(room) = &self.room else { return refuse(&ApiError::internal()) };
-        let request = match request.headers().get(SOCKET_HEADER)? {
-            Some(header) => from_header::<SessionRequest>(&header),
-            None => serde_json::from_slice(&request.bytes().await?).ok(),
+        let (socket, lengths) = (request.headers().get(SOCKET_HEADER)?, request.headers().get(FILES_HEADER)?);
+        let body = if socket.is_some() { Vec::new() } else { request.bytes().await? };
+        let mut files = Vec::new();
+        let request = match (socket, lengths) {
+            (Some(header), _) => from_header::<SessionRequest>(&header),
+            (None, None) => serde_json::from_slice(&body).ok(),
+            (None, Some(lengths)) => framed(&body, &lengths).and_then(|(json, behind)| {
+                files = behind;
+                serde_json::from_slice(json).ok()
+            }),
         };
         let Some(request) = request else { return refuse(&ApiError::internal()) };
         if matches!(request.call, Call::Delete) && room.is_half_erased() {
@@ -73,7 +80,7 @@ impl DurableObject for Session {
             return refuse(&error);
         }
         room.resume(clock::now());
-        let answered = answer(room, request.call, request.wish).await;
+        let answered = answer(room, request.call, request.wish, &files).await;
         match answered {
             Ok(response) => Ok(response),
             Err(error) => refuse(&error),
@@ -126,7 +133,12 @@ impl DurableObject for Session {
     }
 }
 
-async fn answer(room: &Rc<Room>, call: Call, wish: Option<u64>) -> core::result::Result<Response, ApiError> {
+async fn answer(
+    room: &Rc<Room>,
+    call: Call,
+    wish: Option<u64>,
+    files: &[&[u8]],
+) -> core::result::Result<Response, ApiError> {
     match call {
         Call::Start => {
             room.wish(Happening::Start, wish)?;
@@ -177,7 +189,9 @@ async fn answer(room: &Rc<Room>, call: Call, wish: Option<u64>) -> core::result:
             reply(&shown.ok_or_else(ApiError::not_found)?)
         }
         Call::Media { id, chat } => media::fetch(room, &id, chat.as_deref()).await,
-        Call::Send(text) => reply(&sending::send(room, text).await?),
+        Call::ReadChat { chat } => reply(&reading_chats::read(room, &chat).await?),
+        Call::Send(send) => sending::send(room, send, files).await,
+        Call::Outbox { id } => reply(&sending::outbox_entry(room, &id)?),
         Call::Events { after, limit, wait, types } => reply(&page(room, after, limit, wait, &types).await?),
         Call::Stream { after, types, format } => {
             stream(Rc::clone(room), after, Filter { types, session: None }, format)
@@ -204,6 +218,12 @@ async fn answer(room: &Rc<Room>, call: Call, wish: Option<u64>) -> core::result:
         Call::Vanish { keeps_alarm } => {
             crate::vanish::vanish(room.state(), keeps_alarm);
             reply(&())
+        }
+        #[cfg(feature = "simulator")]
+        Call::Hold(point) => {
+            let is_held = room.outgoing.is_held.get();
+            room.outgoing.hold.set(point);
+            reply(&is_held)
         }
         #[cfg(feature = "simulator")]
         Call::Crash(point) => {

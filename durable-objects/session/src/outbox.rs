@@ -1,88 +1,78 @@
 //! What this number was asked to say, until WhatsApp has acknowledged it: exactly once to the person.
 //!
-//! The message's id on WhatsApp and its final bytes are stored before the first of them leaves. Whatever dies on the way,
-//! the same bytes go again under the same id, and WhatsApp drops the second (docs/decisions/outbox.md).
+//! The messages' ids on WhatsApp and their final bytes are stored before the first of them leaves. Whatever dies on the
+//! way, the same bytes go again under the same id, and WhatsApp drops the second (docs/decisions/outbox.md).
 
+use gateway_domain::message::OutboxStatus;
 use gateway_sql::{Row, Sql, SqlError, Value};
+
+#[cfg(test)]
+mod tests;
 
 /// The tables, for the object's schema.
 pub const TABLES: &[&str] = &[
-    // The order of `number` is the order of sending within a chat. request is what an asynchronous caller asked for, until
-    // it has become the message's bytes; begun is when it first went to the socket.
+    // An earlier version made these, and never wrote to them.
+    "DROP TABLE IF EXISTS outbox",
+    "DROP TABLE IF EXISTS outbox_media",
+    // The order of `number` is the order of sending within a chat. request is what was asked for, until it has become
+    // messages; begun is when the first of them first went to the socket; due is when it is tried again.
     "CREATE TABLE IF NOT EXISTS outbox (
        number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, message_id TEXT NOT NULL, chat TEXT NOT NULL,
-       is_async INTEGER NOT NULL, state TEXT NOT NULL, request TEXT, message BLOB, error TEXT, attempts INTEGER NOT NULL,
-       created INTEGER NOT NULL, begun INTEGER, ended INTEGER, acknowledged INTEGER, is_new_chat INTEGER NOT NULL)",
+       is_async INTEGER NOT NULL, state TEXT NOT NULL, request TEXT, error TEXT, attempts INTEGER NOT NULL,
+       created INTEGER NOT NULL, begun INTEGER, due INTEGER NOT NULL, ended INTEGER, acknowledged INTEGER,
+       is_new_chat INTEGER NOT NULL)",
+    "CREATE INDEX IF NOT EXISTS outbox_waiting ON outbox (number) WHERE state IN ('queued', 'sending')",
+    "CREATE INDEX IF NOT EXISTS outbox_waiting_by_chat ON outbox (chat, number) WHERE state IN ('queued', 'sending')",
     "CREATE INDEX IF NOT EXISTS outbox_by_message ON outbox (message_id)",
-    "CREATE INDEX IF NOT EXISTS outbox_by_state ON outbox (state, number)",
     "CREATE INDEX IF NOT EXISTS outbox_by_begun ON outbox (begun) WHERE begun IS NOT NULL",
-    // Media of asynchronous sends, in parts: a row holds 2 MB at most.
-    "CREATE TABLE IF NOT EXISTS outbox_media (
-       outbox TEXT NOT NULL, medium INTEGER NOT NULL, part INTEGER NOT NULL, bytes BLOB NOT NULL,
-       PRIMARY KEY (outbox, medium, part)) WITHOUT ROWID",
+    // What it has become: one message, of an album one and one for each of its files.
+    "CREATE TABLE IF NOT EXISTS outbox_message (
+       message_id TEXT PRIMARY KEY, outbox TEXT NOT NULL, place INTEGER NOT NULL, bytes BLOB, acknowledged INTEGER)",
+    "CREATE INDEX IF NOT EXISTS outbox_message_of ON outbox_message (outbox, place)",
+    // Files that came with the request, in parts: a row holds 2 MB at most.
+    "CREATE TABLE IF NOT EXISTS outbox_file (
+       outbox TEXT NOT NULL, file INTEGER NOT NULL, part INTEGER NOT NULL, bytes BLOB NOT NULL,
+       PRIMARY KEY (outbox, file, part))",
 ];
 
 /// The most entries that wait.
 pub const MOST_WAITING: u64 = 1_000;
+/// The most bytes of files that wait.
+pub const MOST_FILE_BYTES: u64 = 256 * 1_024 * 1_024;
 /// How often a message goes to the socket before it is given up.
 pub const MOST_ATTEMPTS: u32 = 8;
+/// How long one that somebody waited for, and that never left, stays for them to come back.
+pub const ABANDONED_MS: u64 = 5 * 60_000;
 /// How long an entry is kept after its end, in milliseconds: as long as an `Idempotency-Key`, and some.
 const KEPT_MS: u64 = 48 * 3_600_000;
-/// As much of a medium is a row.
+/// As much of a file is a row.
 const PART_BYTES: usize = 1_000_000;
-
-/// Where an entry stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// It waits for its turn.
-    Queued,
-    /// Its bytes are fixed; it has gone, or goes, to the socket.
-    Sending,
-    /// WhatsApp's server has acknowledged it.
-    Sent,
-    /// It will not be sent.
-    Failed,
-}
-
-impl State {
-    /// The state as it is stored and shown.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Queued => "queued",
-            Self::Sending => "sending",
-            Self::Sent => "sent",
-            Self::Failed => "failed",
-        }
-    }
-
-    fn named(name: &str) -> Result<Self, SqlError> {
-        [Self::Queued, Self::Sending, Self::Sent, Self::Failed]
-            .into_iter()
-            .find(|state| state.name() == name)
-            .ok_or_else(|| SqlError(format!("an outbox state: {name}")))
-    }
-}
+/// How long until the second attempt, in milliseconds; each later one waits twice as long.
+const FIRST_PAUSE_MS: u64 = 5_000;
+/// The longest of these pauses.
+const LONGEST_PAUSE_MS: u64 = 5 * 60_000;
 
 /// An entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// Its id, the caller's `outboxId`.
     pub id: String,
-    /// The message's id on WhatsApp.
+    /// The message's id on WhatsApp; of an album that of the album itself.
     pub message_id: String,
     /// The chat.
     pub chat: String,
     /// Whether nobody waits for it.
     pub is_async: bool,
     /// Where it stands.
-    pub state: State,
+    pub state: OutboxStatus,
     /// Why it failed, as an `ApiError`.
     pub error: Option<String>,
-    /// How often it went to the socket.
+    /// How often it was tried in vain.
     pub attempts: u32,
     /// When it was asked for, epoch milliseconds.
     pub created: u64,
+    /// When it first went to the socket.
+    pub begun: Option<u64>,
     /// When WhatsApp acknowledged it, by its clock.
     pub acknowledged: Option<u64>,
 }
@@ -98,11 +88,39 @@ pub struct NewEntry<'a> {
     pub chat: &'a str,
     /// Whether nobody waits for it.
     pub is_async: bool,
+    /// Whether it begins a chat.
+    pub is_new_chat: bool,
     /// What was asked for.
     pub request: &'a str,
 }
 
-const COLUMNS: &str = "id, message_id, chat, is_async, state, error, attempts, created, acknowledged";
+/// A message of an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fixed {
+    /// Its id on WhatsApp.
+    pub message_id: String,
+    /// Its bytes; none once WhatsApp has it.
+    pub bytes: Option<Vec<u8>>,
+}
+
+/// What an acknowledgement is of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Acknowledged {
+    /// The message's bytes.
+    pub bytes: Vec<u8>,
+    /// The entry, where that was the last of its messages.
+    pub ended: Option<Entry>,
+}
+
+const COLUMNS: &str = "id, message_id, chat, is_async, state, error, attempts, created, begun, acknowledged";
+
+/// What the pump may take: nobody waits for it, or it has gone out without an answer.
+const IS_PUMPS: &str = "state IN ('queued', 'sending') AND (is_async = 1 OR state = 'sending')";
+
+/// Nothing of its chat is before it.
+const IS_HEAD: &str = "NOT EXISTS (SELECT 1 FROM outbox AS earlier \
+    WHERE earlier.chat = one.chat AND earlier.number < one.number AND earlier.state IN ('queued', 'sending') \
+    AND (earlier.is_async = 1 OR earlier.state = 'sending'))";
 
 /// The outbox over the object's database.
 pub struct Outbox<'a, S>(&'a S);
@@ -117,10 +135,10 @@ impl<'a, S: Sql> Outbox<'a, S> {
     ///
     /// # Errors
     /// When the database fails.
-    pub fn add(&self, new: &NewEntry<'_>, media: &[Vec<u8>], now: u64) -> Result<bool, SqlError> {
+    pub fn add(&self, new: &NewEntry<'_>, files: &[&[u8]], now: u64) -> Result<bool, SqlError> {
         let added = self.0.query(
-            "INSERT INTO outbox (id, message_id, chat, is_async, state, request, attempts, created, is_new_chat) \
-             VALUES (?1, ?2, ?3, ?4, 'queued', ?5, 0, ?6, 0) ON CONFLICT DO NOTHING RETURNING number",
+            "INSERT INTO outbox (id, message_id, chat, is_async, state, request, attempts, created, due, is_new_chat) \
+             VALUES (?1, ?2, ?3, ?4, 'queued', ?5, 0, ?6, 0, ?7) ON CONFLICT DO NOTHING RETURNING number",
             &[
                 new.id.into(),
                 new.message_id.into(),
@@ -128,16 +146,17 @@ impl<'a, S: Sql> Outbox<'a, S> {
                 new.is_async.into(),
                 new.request.into(),
                 whole(now),
+                new.is_new_chat.into(),
             ],
         )?;
         if added.is_empty() {
             return Ok(false);
         }
-        for (medium, bytes) in (0_i64..).zip(media) {
+        for (file, bytes) in (0_i64..).zip(files) {
             for (part, chunk) in (0_i64..).zip(bytes.chunks(PART_BYTES)) {
                 self.0.query(
-                    "INSERT INTO outbox_media (outbox, medium, part, bytes) VALUES (?1, ?2, ?3, ?4)",
-                    &[new.id.into(), medium.into(), part.into(), Value::Blob(chunk.to_vec())],
+                    "INSERT INTO outbox_file (outbox, file, part, bytes) VALUES (?1, ?2, ?3, ?4)",
+                    &[new.id.into(), file.into(), part.into(), Value::Blob(chunk.to_vec())],
                 )?;
             }
         }
@@ -152,15 +171,7 @@ impl<'a, S: Sql> Outbox<'a, S> {
         self.one(&format!("SELECT {COLUMNS} FROM outbox WHERE id = ?1"), &[id.into()])
     }
 
-    /// The entry of a message.
-    ///
-    /// # Errors
-    /// When the database fails or holds something else.
-    pub fn of_message(&self, message_id: &str) -> Result<Option<Entry>, SqlError> {
-        self.one(&format!("SELECT {COLUMNS} FROM outbox WHERE message_id = ?1"), &[message_id.into()])
-    }
-
-    /// What was asked for, as long as it has not become bytes.
+    /// What was asked for, as long as it has not become messages.
     ///
     /// # Errors
     /// When the database fails or holds something else.
@@ -169,103 +180,207 @@ impl<'a, S: Sql> Outbox<'a, S> {
         rows.first().map_or(Ok(None), |row| row.optional_text(0))
     }
 
-    /// A medium of an entry.
+    /// A file of an entry.
     ///
     /// # Errors
     /// When the database fails or holds something else.
-    pub fn medium(&self, id: &str, medium: usize) -> Result<Vec<u8>, SqlError> {
-        let medium = i64::try_from(medium).unwrap_or(i64::MAX);
-        let rows = self.0.query(
-            "SELECT bytes FROM outbox_media WHERE outbox = ?1 AND medium = ?2 ORDER BY part",
-            &[id.into(), medium.into()],
-        )?;
+    pub fn file(&self, id: &str, file: usize) -> Result<Vec<u8>, SqlError> {
+        let file = i64::try_from(file).unwrap_or(i64::MAX);
         let mut bytes = Vec::new();
-        for row in &rows {
+        for part in 0_i64.. {
+            let rows = self.0.query(
+                "SELECT bytes FROM outbox_file WHERE outbox = ?1 AND file = ?2 AND part = ?3",
+                &[id.into(), file.into(), part.into()],
+            )?;
+            let Some(row) = rows.first() else { break };
             bytes.extend(row.blob(0)?);
         }
         Ok(bytes)
     }
 
-    /// The message's bytes.
+    /// The messages it has become so far, in the order of sending.
     ///
     /// # Errors
     /// When the database fails or holds something else.
-    pub fn message(&self, id: &str) -> Result<Option<Vec<u8>>, SqlError> {
-        let rows =
-            self.0.query("SELECT message FROM outbox WHERE id = ?1 AND message IS NOT NULL", &[id.into()])?;
-        rows.first().map(|row| row.blob(0)).transpose()
+    pub fn messages(&self, id: &str) -> Result<Vec<Fixed>, SqlError> {
+        let rows = self.0.query(
+            "SELECT message_id, CASE WHEN acknowledged IS NULL THEN bytes END FROM outbox_message \
+             WHERE outbox = ?1 ORDER BY place",
+            &[id.into()],
+        )?;
+        let fixed = |row: &Row| {
+            let bytes = if row.0.get(1) == Some(&Value::Null) { None } else { Some(row.blob(1)?) };
+            Ok(Fixed { message_id: row.text(0)?, bytes })
+        };
+        rows.iter().map(fixed).collect()
     }
 
-    /// The message's bytes are fixed, before the first of them leaves. What was asked for is not needed any more.
+    /// The bytes of one of its messages are fixed, before the first of them leaves.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn fix(&self, id: &str, message: Vec<u8>, is_new_chat: bool) -> Result<(), SqlError> {
+    pub fn fix(&self, id: &str, place: usize, message_id: &str, bytes: Vec<u8>) -> Result<(), SqlError> {
+        let place = i64::try_from(place).unwrap_or(i64::MAX);
         self.0.query(
-            "UPDATE outbox SET message = ?2, request = NULL, is_new_chat = ?3 WHERE id = ?1",
-            &[id.into(), Value::Blob(message), is_new_chat.into()],
+            "INSERT INTO outbox_message (message_id, outbox, place, bytes) VALUES (?1, ?2, ?3, ?4) \
+             ON CONFLICT DO NOTHING",
+            &[message_id.into(), id.into(), place.into(), Value::Blob(bytes)],
         )?;
-        self.0.query("DELETE FROM outbox_media WHERE outbox = ?1", &[id.into()])?;
         Ok(())
     }
 
-    /// It goes to the socket now.
+    /// All its messages are fixed: what was asked for is not needed any more.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn all_fixed(&self, id: &str) -> Result<(), SqlError> {
+        self.0.query("UPDATE outbox SET request = NULL WHERE id = ?1", &[id.into()])?;
+        self.drop_files(id)
+    }
+
+    /// It goes to the socket now. The first time is what the limits count.
     ///
     /// # Errors
     /// When the database fails.
     pub fn begin(&self, id: &str, now: u64) -> Result<(), SqlError> {
         self.0.query(
-            "UPDATE outbox SET state = 'sending', attempts = attempts + 1, begun = COALESCE(begun, ?2) WHERE id = ?1",
+            "UPDATE outbox SET state = 'sending', begun = COALESCE(begun, ?2) WHERE id = ?1",
             &[id.into(), whole(now)],
         )?;
         Ok(())
     }
 
-    /// WhatsApp has it.
+    /// It waits until then, and no attempt is counted.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn sent(&self, message_id: &str, acknowledged: u64, now: u64) -> Result<(), SqlError> {
-        self.0.query(
-            "UPDATE outbox SET state = 'sent', acknowledged = ?2, ended = ?3, message = NULL, request = NULL, \
-             error = NULL WHERE message_id = ?1 AND state <> 'sent'",
-            &[message_id.into(), whole(acknowledged), whole(now)],
-        )?;
+    pub fn postpone(&self, id: &str, until: u64) -> Result<(), SqlError> {
+        self.0.query("UPDATE outbox SET due = ?2 WHERE id = ?1", &[id.into(), whole(until)])?;
         Ok(())
     }
 
-    /// It will not be sent.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub fn failed(&self, message_id: &str, error: &str, now: u64) -> Result<(), SqlError> {
-        self.0.query(
-            "UPDATE outbox SET state = 'failed', error = ?2, ended = ?3, message = NULL, request = NULL \
-             WHERE message_id = ?1 AND state IN ('queued', 'sending')",
-            &[message_id.into(), error.into(), whole(now)],
-        )?;
-        self.0.query(
-            "DELETE FROM outbox_media WHERE outbox IN (SELECT id FROM outbox WHERE message_id = ?1)",
-            &[message_id.into()],
-        )?;
-        Ok(())
-    }
-
-    /// The next that may go: the oldest that nobody waits for, or that went out without an answer, and whose chat has none
-    /// before it. `busy` are those that are on their way.
+    /// It was tried in vain, and is tried again later, whoever waits; `false` when that was the last attempt.
     ///
     /// # Errors
     /// When the database fails or holds something else.
-    pub fn next(&self, busy: &[String]) -> Result<Option<Entry>, SqlError> {
+    pub fn try_later(&self, id: &str, now: u64) -> Result<bool, SqlError> {
+        let Some(entry) = self.entry(id)? else { return Ok(true) };
+        let attempts = entry.attempts + 1;
+        let pause = FIRST_PAUSE_MS.saturating_mul(1 << entry.attempts.min(16)).min(LONGEST_PAUSE_MS);
+        self.0.query(
+            "UPDATE outbox SET attempts = ?2, due = ?3, is_async = 1 WHERE id = ?1",
+            &[id.into(), attempts.into(), whole(now.saturating_add(pause))],
+        )?;
+        Ok(attempts < MOST_ATTEMPTS)
+    }
+
+    /// There is a new connection: what was tried in vain need not wait.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn hurry(&self) -> Result<(), SqlError> {
+        self.0.query(
+            "UPDATE outbox SET due = 0 WHERE state IN ('queued', 'sending') AND attempts > 0 AND due > 0",
+            &[],
+        )?;
+        Ok(())
+    }
+
+    /// Nobody waits for it any more: it is the pump's.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn let_go(&self, id: &str) -> Result<(), SqlError> {
+        self.0.query("UPDATE outbox SET is_async = 1 WHERE id = ?1", &[id.into()])?;
+        Ok(())
+    }
+
+    /// WhatsApp has a message; `None` when it is no entry's, or was acknowledged before.
+    ///
+    /// # Errors
+    /// When the database fails or holds something else.
+    pub fn acknowledge(
+        &self,
+        message_id: &str,
+        acknowledged: u64,
+        now: u64,
+    ) -> Result<Option<Acknowledged>, SqlError> {
+        let rows = self.0.query(
+            "SELECT outbox, bytes FROM outbox_message WHERE message_id = ?1 AND acknowledged IS NULL",
+            &[message_id.into()],
+        )?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let (id, bytes) = (row.text(0)?, row.blob(1)?);
+        self.0.query(
+            "UPDATE outbox_message SET acknowledged = ?2, bytes = NULL WHERE message_id = ?1",
+            &[message_id.into(), whole(acknowledged)],
+        )?;
+        let missing = self.0.query(
+            "SELECT 1 FROM outbox_message WHERE outbox = ?1 AND acknowledged IS NULL LIMIT 1",
+            &[id.as_str().into()],
+        )?;
+        if !missing.is_empty() {
+            return Ok(Some(Acknowledged { bytes, ended: None }));
+        }
+        // Also after it had been given up: an acknowledgement outranks a failure of ours.
+        self.0.query(
+            "UPDATE outbox SET state = 'sent', acknowledged = ?2, ended = ?3, request = NULL, error = NULL \
+             WHERE id = ?1 AND request IS NULL",
+            &[id.as_str().into(), whole(acknowledged), whole(now)],
+        )?;
+        let ended = self.entry(&id)?.filter(|entry| entry.state == OutboxStatus::Sent);
+        Ok(Some(Acknowledged { bytes, ended }))
+    }
+
+    /// The entry a message belongs to.
+    ///
+    /// # Errors
+    /// When the database fails or holds something else.
+    pub fn of_message(&self, message_id: &str) -> Result<Option<Entry>, SqlError> {
+        self.one(
+            &format!(
+                "SELECT {COLUMNS} FROM outbox WHERE id = (SELECT outbox FROM outbox_message WHERE message_id = ?1)"
+            ),
+            &[message_id.into()],
+        )
+    }
+
+    /// It will not be sent; the ids of its messages WhatsApp doesn't have. Nothing when it had ended already.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn fail(&self, id: &str, error: &str, now: u64) -> Result<Option<Vec<String>>, SqlError> {
+        let failed = self.0.query(
+            "UPDATE outbox SET state = 'failed', error = ?2, ended = ?3, request = NULL \
+             WHERE id = ?1 AND state IN ('queued', 'sending') RETURNING message_id",
+            &[id.into(), error.into(), whole(now)],
+        )?;
+        let Some(row) = failed.first() else { return Ok(None) };
+        let first = row.text(0)?;
+        self.drop_files(id)?;
+        let mut unsent: Vec<String> = self
+            .messages(id)?
+            .into_iter()
+            .filter(|one| one.bytes.is_some())
+            .map(|one| one.message_id)
+            .collect();
+        if unsent.is_empty() {
+            unsent.push(first);
+        }
+        Ok(Some(unsent))
+    }
+
+    /// The next the pump may take now: the oldest whose chat has none before it. `busy` are those that are on their way.
+    ///
+    /// # Errors
+    /// When the database fails or holds something else.
+    pub fn next(&self, busy: &[String], now: u64) -> Result<Option<Entry>, SqlError> {
         let rows = self.0.query(
             &format!(
-                "SELECT {COLUMNS} FROM outbox AS one WHERE state IN ('queued', 'sending') \
-                 AND (is_async = 1 OR state = 'sending') AND NOT EXISTS (SELECT 1 FROM outbox AS earlier \
-                   WHERE earlier.chat = one.chat AND earlier.number < one.number \
-                   AND earlier.state IN ('queued', 'sending') AND (earlier.is_async = 1 OR earlier.state = 'sending')) \
+                "SELECT {COLUMNS} FROM outbox AS one WHERE {IS_PUMPS} AND due <= ?1 AND {IS_HEAD} \
                  ORDER BY number LIMIT 50"
             ),
-            &[],
+            &[whole(now)],
         )?;
         for row in &rows {
             let entry = entry(row)?;
@@ -276,12 +391,56 @@ impl<'a, S: Sql> Outbox<'a, S> {
         Ok(None)
     }
 
+    /// When the pump has something to do next; in the past when it has it now.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn next_due(&self) -> Result<Option<u64>, SqlError> {
+        let rows = self
+            .0
+            .query(&format!("SELECT MIN(due) FROM outbox AS one WHERE {IS_PUMPS} AND {IS_HEAD}"), &[])?;
+        Ok(rows.first().map_or(Ok(None), |row| row.optional_integer(0))?.map(unsigned))
+    }
+
+    /// Those that somebody waited for, that never left, and that nobody has come back to since.
+    ///
+    /// # Errors
+    /// When the database fails or holds something else.
+    pub fn abandoned(&self, now: u64) -> Result<Vec<String>, SqlError> {
+        let rows = self.0.query(
+            "SELECT id FROM outbox WHERE state IN ('queued', 'sending') AND state = 'queued' AND is_async = 0 \
+             AND created < ?1 LIMIT 100",
+            &[whole(now.saturating_sub(ABANDONED_MS))],
+        )?;
+        rows.iter().map(|row| row.text(0)).collect()
+    }
+
+    /// Those that have not ended.
+    ///
+    /// # Errors
+    /// When the database fails or holds something else.
+    pub fn unfinished(&self) -> Result<Vec<String>, SqlError> {
+        let rows = self
+            .0
+            .query("SELECT id FROM outbox WHERE state IN ('queued', 'sending') ORDER BY number", &[])?;
+        rows.iter().map(|row| row.text(0)).collect()
+    }
+
     /// How many wait.
     ///
     /// # Errors
     /// When the database fails.
     pub fn waiting(&self) -> Result<u64, SqlError> {
         let rows = self.0.query("SELECT COUNT(*) FROM outbox WHERE state IN ('queued', 'sending')", &[])?;
+        rows.first().map_or(Ok(0), |row| row.integer(0).map(unsigned))
+    }
+
+    /// How many bytes of files wait.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn file_bytes(&self) -> Result<u64, SqlError> {
+        let rows = self.0.query("SELECT TOTAL(octet_length(bytes)) FROM outbox_file", &[])?;
         rows.first().map_or(Ok(0), |row| row.integer(0).map(unsigned))
     }
 
@@ -297,25 +456,47 @@ impl<'a, S: Sql> Outbox<'a, S> {
         rows.first().map(|row| row.integer(0).map(unsigned)).transpose()
     }
 
-    /// How many sends have begun since a moment.
+    /// How many sends have begun at a moment or since.
     ///
     /// # Errors
     /// When the database fails.
     pub fn begun_since(&self, since: u64) -> Result<u64, SqlError> {
-        let rows = self.0.query("SELECT COUNT(*) FROM outbox WHERE begun > ?1", &[whole(since)])?;
+        let rows = self.0.query("SELECT COUNT(*) FROM outbox WHERE begun >= ?1", &[whole(since)])?;
         rows.first().map_or(Ok(0), |row| row.integer(0).map(unsigned))
     }
 
-    /// How many new chats have begun since a moment.
+    /// When the `n`-th newest of the chats that were begun here was begun, a chat counting once.
+    ///
+    /// # Errors
+    /// When the database fails or holds something else.
+    pub fn chat_begun(&self, n: u32) -> Result<Option<u64>, SqlError> {
+        let rows = self.0.query(
+            "SELECT MIN(begun) AS first FROM outbox WHERE begun IS NOT NULL AND is_new_chat = 1 GROUP BY chat \
+             ORDER BY first DESC LIMIT 1 OFFSET ?1",
+            &[n.saturating_sub(1).into()],
+        )?;
+        rows.first().map(|row| row.integer(0).map(unsigned)).transpose()
+    }
+
+    /// Whether a chat was begun here at a moment or since.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn new_chats_since(&self, since: u64) -> Result<u64, SqlError> {
+    pub fn has_begun_chat(&self, chat: &str, since: u64) -> Result<bool, SqlError> {
         let rows = self.0.query(
-            "SELECT COUNT(DISTINCT chat) FROM outbox WHERE begun > ?1 AND is_new_chat = 1 AND state <> 'failed'",
-            &[whole(since)],
+            "SELECT 1 FROM outbox WHERE begun >= ?2 AND chat = ?1 AND is_new_chat = 1 LIMIT 1",
+            &[chat.into(), whole(since)],
         )?;
-        rows.first().map_or(Ok(0), |row| row.integer(0).map(unsigned))
+        Ok(!rows.is_empty())
+    }
+
+    /// Whether an entry begins a chat.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn is_new_chat(&self, id: &str) -> Result<bool, SqlError> {
+        let rows = self.0.query("SELECT 1 FROM outbox WHERE id = ?1 AND is_new_chat = 1", &[id.into()])?;
+        Ok(!rows.is_empty())
     }
 
     /// Forgets what has ended long ago, a little at a time.
@@ -323,10 +504,25 @@ impl<'a, S: Sql> Outbox<'a, S> {
     /// # Errors
     /// When the database fails.
     pub fn trim(&self, now: u64) -> Result<(), SqlError> {
-        self.0.query(
-            "DELETE FROM outbox WHERE ended < ?1 AND number IN (SELECT number FROM outbox ORDER BY number LIMIT 500)",
+        // Of the oldest only: this is asked often.
+        let oldest = self.0.query("SELECT ended FROM outbox ORDER BY number LIMIT 1", &[])?;
+        let oldest = oldest.first().map_or(Ok(None), |row| row.optional_integer(0))?;
+        if oldest.is_none_or(|ended| unsigned(ended) >= now.saturating_sub(KEPT_MS)) {
+            return Ok(());
+        }
+        let old = self.0.query(
+            "DELETE FROM outbox WHERE ended < ?1 AND number IN (SELECT number FROM outbox ORDER BY number LIMIT 500) \
+             RETURNING id",
             &[whole(now.saturating_sub(KEPT_MS))],
         )?;
+        for row in &old {
+            self.0.query("DELETE FROM outbox_message WHERE outbox = ?1", &[row.text(0)?.into()])?;
+        }
+        Ok(())
+    }
+
+    fn drop_files(&self, id: &str) -> Result<(), SqlError> {
+        self.0.query("DELETE FROM outbox_file WHERE outbox = ?1", &[id.into()])?;
         Ok(())
     }
 
@@ -337,16 +533,18 @@ impl<'a, S: Sql> Outbox<'a, S> {
 }
 
 fn entry(row: &Row) -> Result<Entry, SqlError> {
+    let state = row.text(4)?;
     Ok(Entry {
         id: row.text(0)?,
         message_id: row.text(1)?,
         chat: row.text(2)?,
         is_async: row.integer(3)? != 0,
-        state: State::named(&row.text(4)?)?,
+        state: OutboxStatus::parse(&state).ok_or_else(|| SqlError(format!("an outbox state: {state}")))?,
         error: row.optional_text(5)?,
         attempts: u32::try_from(row.integer(6)?).unwrap_or(u32::MAX),
         created: unsigned(row.integer(7)?),
-        acknowledged: row.optional_integer(8)?.map(unsigned),
+        begun: row.optional_integer(8)?.map(unsigned),
+        acknowledged: row.optional_integer(9)?.map(unsigned),
     })
 }
 
@@ -356,113 +554,4 @@ fn whole(number: u64) -> Value {
 
 fn unsigned(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use gateway_sql::native::NativeSql;
-
-    fn sql() -> NativeSql {
-        let sql = NativeSql::in_memory().unwrap();
-        for table in TABLES {
-            sql.query(table, &[]).unwrap();
-        }
-        sql
-    }
-
-    fn new<'a>(id: &'a str, chat: &'a str, is_async: bool) -> NewEntry<'a> {
-        NewEntry { id, message_id: id, chat, is_async, request: "{}" }
-    }
-
-    fn next(outbox: &Outbox<'_, NativeSql>, busy: &[&str]) -> Option<String> {
-        let busy: Vec<String> = busy.iter().map(|id| (*id).to_owned()).collect();
-        outbox.next(&busy).unwrap().map(|entry| entry.id)
-    }
-
-    #[test]
-    fn a_chat_keeps_its_order_and_holds_up_no_other() {
-        let sql = sql();
-        let outbox = Outbox::new(&sql);
-        for (id, chat) in [("a1", "a"), ("a2", "a"), ("b1", "b")] {
-            assert_eq!(outbox.add(&new(id, chat, true), &[], 1), Ok(true));
-        }
-        assert_eq!(
-            (next(&outbox, &[]).as_deref(), next(&outbox, &["a1"]).as_deref()),
-            (Some("a1"), Some("b1"))
-        );
-        assert_eq!(next(&outbox, &["a1", "b1"]), None);
-        outbox.begin("a1", 2).unwrap();
-        outbox.sent("a1", 3, 3).unwrap();
-        assert_eq!(next(&outbox, &["b1"]).as_deref(), Some("a2"));
-        outbox.failed("a2", "{}", 4).unwrap();
-        outbox.sent("b1", 4, 4).unwrap();
-        assert_eq!((next(&outbox, &[]), outbox.waiting()), (None, Ok(0)));
-    }
-
-    #[test]
-    fn what_somebody_waits_for_is_theirs_until_it_has_gone_out_without_an_answer() {
-        let sql = sql();
-        let outbox = Outbox::new(&sql);
-        outbox.add(&new("sync", "a", false), &[], 1).unwrap();
-        outbox.add(&new("async", "a", true), &[], 1).unwrap();
-        assert_eq!(next(&outbox, &[]).as_deref(), Some("async"));
-        outbox.fix("sync", vec![1, 2], false).unwrap();
-        outbox.begin("sync", 2).unwrap();
-        assert_eq!(
-            (next(&outbox, &[]).as_deref(), outbox.message("sync")),
-            (Some("sync"), Ok(Some(vec![1, 2])))
-        );
-        outbox.begin("sync", 9).unwrap();
-        let entry = outbox.entry("sync").unwrap().unwrap();
-        assert_eq!((entry.attempts, entry.state, outbox.began(1)), (2, State::Sending, Ok(Some(2))));
-    }
-
-    #[test]
-    fn asked_twice_is_one_entry_and_media_come_back_whole() {
-        let sql = sql();
-        let outbox = Outbox::new(&sql);
-        let media = vec![vec![7; PART_BYTES * 2 + 5], vec![], vec![9]];
-        assert_eq!(outbox.add(&new("a", "a", true), &media, 1), Ok(true));
-        assert_eq!(outbox.add(&new("a", "a", true), &media, 1), Ok(false));
-        assert_eq!((outbox.medium("a", 0), outbox.medium("a", 1)), (Ok(media[0].clone()), Ok(vec![])));
-        assert_eq!((outbox.medium("a", 2), outbox.request("a")), (Ok(vec![9]), Ok(Some("{}".into()))));
-        outbox.fix("a", vec![1], true).unwrap();
-        assert_eq!((outbox.medium("a", 0), outbox.request("a")), (Ok(vec![]), Ok(None)));
-        outbox.begin("a", 5).unwrap();
-        assert_eq!((outbox.new_chats_since(4), outbox.new_chats_since(5)), (Ok(1), Ok(0)));
-    }
-
-    #[test]
-    fn an_end_is_final_but_an_ack_outranks_a_failure_of_ours() {
-        let sql = sql();
-        let outbox = Outbox::new(&sql);
-        outbox.add(&new("a", "a", true), &[], 1).unwrap();
-        outbox.failed("a", "why", 2).unwrap();
-        assert_eq!(outbox.entry("a").unwrap().unwrap().error.as_deref(), Some("why"));
-        outbox.sent("a", 3, 3).unwrap();
-        outbox.failed("a", "late", 4).unwrap();
-        let entry = outbox.of_message("a").unwrap().unwrap();
-        assert_eq!((entry.state, entry.error, entry.acknowledged), (State::Sent, None, Some(3)));
-        outbox.trim(3 + KEPT_MS).unwrap();
-        assert!(outbox.entry("a").unwrap().is_some());
-        outbox.trim(4 + KEPT_MS).unwrap();
-        assert!(outbox.entry("a").unwrap().is_none());
-    }
-
-    #[test]
-    fn the_times_of_sends_are_counted_once_a_message() {
-        let sql = sql();
-        let outbox = Outbox::new(&sql);
-        for (id, at) in [("a", 10), ("b", 20), ("c", 30)] {
-            outbox.add(&new(id, id, true), &[], 1).unwrap();
-            outbox.begin(id, at).unwrap();
-            outbox.begin(id, at + 100).unwrap();
-        }
-        assert_eq!(
-            (outbox.began(1), outbox.began(3), outbox.began(4)),
-            (Ok(Some(30)), Ok(Some(10)), Ok(None))
-        );
-        assert_eq!((outbox.begun_since(10), outbox.begun_since(9)), (Ok(2), Ok(3)));
-    }
 }

@@ -17,6 +17,7 @@ use gateway_domain::linking::PasskeyChallenge;
 use gateway_domain::session::Qr;
 use gateway_domain::timeline::DAY_MS;
 use gateway_object::alarm::Bell;
+use gateway_object::environment::variable;
 use gateway_sql::SqlError;
 use gateway_sql::workerd::WorkerdSql;
 use serde::Serialize;
@@ -30,7 +31,7 @@ use crate::fence::{Fence, FencedSql};
 use crate::journal::{Journal, Record};
 use crate::keystore::Keystore;
 use crate::library::Library;
-use crate::{clock, forward, projection, reach, whatsapp_version};
+use crate::{clock, forward, projection, reach, sending, whatsapp_version};
 
 /// How much of the log is kept.
 #[derive(Clone, Copy)]
@@ -82,6 +83,9 @@ pub struct Room {
     pub(crate) is_projecting: Cell<bool>,
     pub(crate) is_forwarding: Cell<bool>,
     pub(crate) retention: Retention,
+    pub(crate) outgoing: sending::Desk,
+    /// `NEW_CHATS_PER_DAY`: how many chats a number may begin; 0 is any number.
+    pub(crate) new_chats_per_day: u32,
     pub(crate) qr: RefCell<Option<Qr>>,
     pub(crate) passkey: RefCell<Option<PasskeyChallenge>>,
     /// When the object that was here before was last known to live; taken by the first change after it.
@@ -113,6 +117,8 @@ impl Room {
         let last_alive = tick.filter(|_| !waits).map(|due| due.saturating_sub(TICK_MS));
         let bell = Bell::new(state.storage());
         let retention = Retention::of(&env);
+        let new_chats_per_day = variable(&env, "NEW_CHATS_PER_DAY");
+        let new_chats_per_day = new_chats_per_day.and_then(|text| text.trim().parse().ok()).unwrap_or(0);
         let erased = record.as_ref().is_some_and(|record| record.deleting);
         Ok(Self {
             state,
@@ -127,6 +133,8 @@ impl Room {
             is_projecting: Cell::new(false),
             is_forwarding: Cell::new(false),
             retention,
+            outgoing: sending::Desk::default(),
+            new_chats_per_day,
             qr: RefCell::default(),
             passkey: RefCell::default(),
             last_alive: Cell::new(last_alive),
@@ -331,7 +339,9 @@ impl Room {
             match effect {
                 Effect::Connect => self.connect(),
                 Effect::Disconnect => self.hang_up(),
-                Effect::RetryAt(_) | Effect::CancelRetry | Effect::EraseKeys => {}
+                // What waits was to be sent by this number; the next pairing may be another's.
+                Effect::EraseKeys => sending::forsake(self),
+                Effect::RetryAt(_) | Effect::CancelRetry => {}
             }
         }
         if is_news {

@@ -56,7 +56,11 @@ const MIGRATIONS: &[&[&str]] = &[
         // What was told of things that leave no row of their own: WhatsApp may deliver them again.
         "CREATE TABLE IF NOT EXISTS heard (number INTEGER PRIMARY KEY, occasion TEXT NOT NULL UNIQUE)",
     ],
+    // The first tables of the outbox, which nothing wrote to.
+    &[],
+    crate::polls::TABLES,
     crate::outbox::TABLES,
+    crate::chats::TABLES,
 ];
 
 /// Creates or migrates the tables.

@@ -1,180 +1,266 @@
-//! A message out: stored with its WhatsApp id before the first byte leaves, answered after the server's ack.
+//! Messages out: each is an entry of the outbox before anything leaves, goes under an id that was chosen with it, and is
+//! there until WhatsApp has acknowledged it (docs/decisions/outbox.md).
+//!
+//! Who waits for an entry gets its outcome; what nobody waits for, or waits for no longer, is the pump's.
 
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
+use futures::channel::oneshot;
 use futures::future::{Either, select};
-use gateway_domain::error::{ApiError, ErrorCode};
-use gateway_domain::event::MessagePayload;
-use gateway_domain::lifecycle::{Happening, Status};
-use gateway_domain::message::{SendResult, Text};
-use whatsapp_rust::types::message::MessageInfo;
-use whatsapp_rust::waproto::whatsapp::Message;
-use whatsapp_rust::{IqError, Jid, SendError, SendOptions, Server};
-use worker::Delay;
+use gateway_domain::error::{ApiError, ErrorCode, ErrorDetail};
+use gateway_domain::event::{MessagePayload, MessageStatusPayload};
+use gateway_domain::lifecycle::Status;
+use gateway_domain::message::{OutboxEntry, OutboxStatus, SendResult, Task};
+use gateway_domain::pacing::{Limits, rate_limit, rate_limit_policy};
+use gateway_object::peer::{refusal, refuse, reply};
+use gateway_sql::SqlError;
+use gateway_sql::workerd::WorkerdSql;
+use whatsapp_rust::chrono::DateTime;
+use whatsapp_rust::types::message::{EditAttribute, MessageInfo, MessageSource};
+use whatsapp_rust::waproto::codec;
+use whatsapp_rust::waproto::whatsapp::{Message, MessageKey};
+use worker::{Delay, Response};
 
-use crate::clock;
-use crate::connection::Connection;
+use crate::about::{About, Refused};
+use crate::alarm::timer;
+use crate::call::Send;
+use crate::composing::{self, Around};
 use crate::journal::{MessageRow, Record};
-use crate::room::{Room, failed};
+use crate::names::WhoIs;
+use crate::outbox::{Entry, MOST_FILE_BYTES, MOST_WAITING, NewEntry};
+use crate::polls::Polls;
+use crate::room::{Room, failed, json};
+use crate::transmitting::{self, Point};
+use crate::turn::Rules;
+use crate::uploading::secret;
+use crate::{clock, inbound};
 
 /// How long a caller waits for WhatsApp's answer.
-const ACK_TIMEOUT: Duration = Duration::from_secs(20);
+const WAIT: Duration = Duration::from_secs(20);
+/// How long where there are files to upload.
+const WAIT_FOR_FILES: Duration = Duration::from_mins(1);
+/// How many entries the pump sends at a time, of different chats.
+const LANES: usize = 3;
+/// When a full outbox is worth another try, in seconds.
+const FULL_RETRY_SECONDS: u64 = 5;
 
-/// How long a message is held back from its readers for its read receipt.
-const READ_TIMEOUT: Duration = Duration::from_secs(2);
+type Outcome = Result<(), ApiError>;
 
-/// How long WhatsApp may take to say until when a number is held back.
-const TIMELOCK_TIMEOUT: Duration = Duration::from_secs(5);
+/// What is at hand while entries are sent, and gone with the object.
+#[derive(Default)]
+pub struct Desk {
+    /// The entries somebody is at.
+    busy: RefCell<Vec<String>>,
+    waiting: RefCell<HashMap<String, Vec<oneshot::Sender<Outcome>>>>,
+    /// Where sends stop.
+    #[cfg(feature = "simulator")]
+    pub(crate) hold: Cell<Option<Point>>,
+    /// Whether one has.
+    #[cfg(feature = "simulator")]
+    pub(crate) is_held: Cell<bool>,
+    /// When the pump is to be woken, as its timer says.
+    wakes_at: Cell<Option<u64>>,
+}
 
-/// Sends a text.
+/// Sends something, or says what becomes of what was asked before under the same id.
+pub async fn send(room: &Rc<Room>, send: Send, files: &[&[u8]]) -> Result<Response, ApiError> {
+    room.hold(Point::Asked).await;
+    let answered = answer(room, send, files).await;
+    let refused = |_| ApiError::internal();
+    let response = match answered {
+        Ok(result) => reply(&result)?,
+        Err(error) => refuse(&error).map_err(refused)?,
+    };
+    let now = clock::now();
+    let standing = room.rules(now).standing(&room.journal.outbox(), now);
+    let standing = standing.map_err(|error| failed("the outbox", &error))?;
+    for (name, field) in
+        [("ratelimit", rate_limit(&standing)), ("ratelimit-policy", rate_limit_policy(&standing))]
+    {
+        if let Some(field) = field {
+            response.headers().set(name, &field).map_err(refused)?;
+        }
+    }
+    Ok(response)
+}
+
+async fn answer(room: &Rc<Room>, send: Send, files: &[&[u8]]) -> Result<SendResult, ApiError> {
+    let has_files = send.task.has_files();
+    let is_again = entry(room, &send.entry)?.is_some();
+    if !is_again {
+        accept(room, &send, files)?;
+    }
+    room.hold(Point::Stored).await;
+    let result = if send.is_async {
+        pump(room);
+        let entry = entry(room, &send.entry)?.ok_or_else(ApiError::not_found)?;
+        shown(&entry)
+    } else {
+        let patience = if has_files { WAIT_FOR_FILES } else { WAIT };
+        wait(room, &send.entry, patience).await?
+    };
+    Ok(if is_again { result.replayed() } else { result })
+}
+
+/// What is known of an entry.
 ///
 /// # Errors
-/// 409 when the session can't send in its state, 503 when WhatsApp did not answer; then the outcome still comes
-/// as an event.
-pub async fn send(room: &Rc<Room>, text: Text) -> Result<SendResult, ApiError> {
-    let connection = room.connection().ok_or_else(|| cannot_send(room.status()))?;
-    let record = room.record()?;
-    let to: Jid = text.to.parse().map_err(|_| ApiError::validation("to", "Not a JID."))?;
-    if let Some(until) = record.lifecycle.timelock_until(clock::now())
-        && to.server != Server::Group
-        && !is_known(room, &connection, &record, &to).await?
+/// 404 when there is no such entry.
+pub fn outbox_entry(room: &Rc<Room>, id: &str) -> Result<OutboxEntry, ApiError> {
+    let entry = entry(room, id)?.ok_or_else(ApiError::not_found)?;
+    let send = SendResult { mode: if entry.is_async { "async" } else { "sync" }.to_owned(), ..shown(&entry) };
+    Ok(OutboxEntry { send, error: entry.error.as_deref().and_then(detail) })
+}
+
+fn shown(entry: &Entry) -> SendResult {
+    SendResult::entry(&entry.id, entry.state, Some(entry.message_id.clone()), entry.acknowledged)
+}
+
+fn detail(error: &str) -> Option<ErrorDetail> {
+    refusal(error.as_bytes()).map(|error| error.error)
+}
+
+fn entry(room: &Rc<Room>, id: &str) -> Result<Option<Entry>, ApiError> {
+    room.journal.outbox().entry(id).map_err(|error| failed("the outbox can't be read", &error))
+}
+
+/// Waits for an entry's outcome.
+async fn wait(room: &Rc<Room>, id: &str, patience: Duration) -> Result<SendResult, ApiError> {
+    let outcome = room.outgoing.outcome_of(id);
+    let known = entry(room, id)?.ok_or_else(ApiError::not_found)?;
+    match known.state {
+        OutboxStatus::Sent | OutboxStatus::Failed => {}
+        OutboxStatus::Queued if !known.is_async => begin(room, id),
+        OutboxStatus::Queued | OutboxStatus::Sending => pump(room),
+    }
+    if !known.state.is_final()
+        && let Either::Right(_) = select(outcome, Delay::from(patience)).await
     {
-        return Err(timelocked(until));
+        // Whatever becomes of it now is told as an event.
+        let let_go = room.journal.outbox().let_go(id);
+        let_go.map_err(|error| failed("the outbox", &error))?;
+        pump(room);
+        return Err(ApiError::unavailable(
+            "WhatsApp has not acknowledged the message yet; what becomes of it is told as message.status.",
+        )
+        .with("outboxId", id)
+        .with("waMessageId", known.message_id));
     }
-    let id = clock::message_id();
-    let row = MessageRow {
-        chat: text.to.clone(),
-        sender: own_jid(record.wa_jid.as_deref()),
-        id: id.clone(),
-        from_me: true,
-        kind: "text".to_owned(),
-        body: Some(text.text.clone()),
-        status: Some("pending".to_owned()),
-        timestamp: clock::now(),
+    let ended = entry(room, id)?.ok_or_else(ApiError::not_found)?;
+    room.hold(Point::Acknowledged).await;
+    match (ended.state, ended.error) {
+        (OutboxStatus::Sent, _) => {
+            Ok(SendResult::sent(ended.message_id, ended.acknowledged.unwrap_or_default()))
+        }
+        (_, error) => {
+            let error = error.as_deref().and_then(detail).map(|error| ApiError { error });
+            Err(error.unwrap_or_else(ApiError::internal))
+        }
+    }
+}
+
+/// Takes something to send: checked against what is known, stored, with the id it will have.
+fn accept(room: &Rc<Room>, send: &Send, files: &[&[u8]]) -> Result<(), ApiError> {
+    let record = room.record()?;
+    let status = room.status();
+    let can_wait = send.is_async && record.lifecycle.paired && status.is_live();
+    if room.connection().is_none() && !can_wait {
+        return Err(cannot_send(status));
+    }
+    let now = clock::now();
+    let outbox = room.journal.outbox();
+    let read = |error: SqlError| failed("the outbox can't be read", &error);
+    let is_full = outbox.waiting().map_err(read)? >= MOST_WAITING
+        || (!files.is_empty() && outbox.file_bytes().map_err(read)? >= MOST_FILE_BYTES);
+    if is_full {
+        return Err(ApiError::new(ErrorCode::RateLimited, "The session's outbox is full.")
+            .with("retryAfterSeconds", FULL_RETRY_SECONDS));
+    }
+    let chat = room.journal.names().settled(send.task.to());
+    let is_new_chat = is_new_chat(room, &record, &chat)?;
+    if !send.is_async
+        && let Some(wait) = room.rules(now).turn(&outbox, &chat, is_new_chat, now).map_err(read)?
+    {
+        return Err(wait.error(now));
+    }
+    let message = compose(room, &send.task, &chat)?;
+    let message_id = clock::message_id();
+    let request = match message {
+        Some(_) => String::new(),
+        None => serde_json::to_string(&send.task).map_err(|error| failed("a send", &error))?,
     };
-    let message = Message { conversation: Some(text.text), ..Default::default() };
+    let new = NewEntry {
+        id: &send.entry,
+        message_id: &message_id,
+        chat: &chat,
+        is_async: send.is_async,
+        is_new_chat,
+        request: &request,
+    };
     let stored = room.journal.atomically(|| {
-        room.journal.insert_message(&row)?;
-        room.journal.messages().describe(&row, &from_me(&row, row.timestamp), &message)
-    });
-    stored.map_err(|error| failed("a message could not be stored", &error))?;
-    let ack = connection.expect_ack(&id);
-    let options = SendOptions::default().with_message_id(id.clone());
-    let typing = record.settings.presence_typing;
-    let exchange = async {
-        if typing {
-            let _not_important = connection.client.chatstate().send_composing(&to).await;
-        }
-        let sent = connection.client.send_message_with_options(to.clone(), message, options).await;
-        if typing {
-            let _not_important = connection.client.chatstate().send_paused(&to).await;
-        }
-        sent.map_err(not_sent)?;
-        ack.await.map_err(|_| Unsent::Perhaps("the connection ended before WhatsApp answered".to_owned()))
-    };
-    let exchange = std::pin::pin!(exchange);
-    let outcome = match select(exchange, Delay::from(ACK_TIMEOUT)).await {
-        Either::Left((outcome, _)) => outcome,
-        Either::Right(_) => Err(Unsent::Perhaps("WhatsApp did not answer in time".to_owned())),
-    };
-    connection.forget_ack(&id);
-    match outcome {
-        Ok(ack) => match ack.error {
-            None => Ok(SendResult {
-                mode: "sync".to_owned(),
-                outbox_id: None,
-                replayed: None,
-                status: Some("sent".to_owned()),
-                timestamp: Some(ack.timestamp),
-                wa_message_id: Some(id),
-            }),
-            Some(code) if code == "463" => {
-                let until = learn_timelock(room, &connection).await;
-                Err(until.map_or_else(|| refused(&code), timelocked).with("waMessageId", id))
+        outbox.add(&new, files, now)?;
+        match (&message, &send.task) {
+            (Some(message), _) => {
+                room.write_fixed(&send.entry, 0, &message_id, &chat, message)?;
+                outbox.all_fixed(&send.entry)
             }
-            Some(code) => Err(refused(&code).with("waMessageId", id)),
-        },
-        Err(Unsent::Perhaps(reason)) => {
-            Err(ApiError::unavailable(format!("The message may or may not have been sent: {reason}."))
-                .with("waMessageId", id))
+            (None, Task::Say(outgoing)) => {
+                let body = outgoing.content.body().map(str::to_owned);
+                let row = pending(&record, &chat, &message_id, outgoing.content.kind(), body, now);
+                room.journal.insert_message(&row).map(|_new| ())
+            }
+            (None, _) => Ok(()),
         }
-        Err(Unsent::Certainly(error)) => {
-            room.acked(&id, Some("not sent"), clock::now());
-            Err(error)
-        }
-    }
-}
-
-/// Whether this number has had to do with that one, under its number or its LID; with itself it always has.
-async fn is_known(
-    room: &Rc<Room>,
-    connection: &Connection,
-    record: &Record,
-    to: &Jid,
-) -> Result<bool, ApiError> {
-    let entry = connection.client.get_lid_pn_entry(to).await.ok().flatten();
-    let alias = entry.map(|entry| match to.server {
-        Server::Lid => Jid::pn(&*entry.phone_number).to_string(),
-        _ => Jid::lid(&*entry.lid).to_string(),
     });
-    let own = [own_jid(record.wa_jid.as_deref()), record.wa_lid.clone().unwrap_or_default()];
-    for name in [Some(to.to_non_ad_string()), alias].into_iter().flatten() {
-        let known =
-            room.journal.knows_chat(&name).map_err(|error| failed("the chats can't be read", &error))?;
-        if known || own.contains(&name) {
-            return Ok(true);
+    stored.map_err(|error| failed("a send could not be stored", &error))
+}
+
+/// The message of a send without files.
+fn compose(room: &Rc<Room>, task: &Task, chat: &str) -> Result<Option<Message>, ApiError> {
+    let about = room.about()?;
+    let message = match task {
+        Task::Say(outgoing) => {
+            let context = about.context(chat, outgoing.reply_to.as_deref(), &outgoing.mentions);
+            let context = context.map_err(|error| failed("a quote can't be made", &error))?;
+            let around = Around { context, secret: secret(), album: None };
+            return Ok(composing::message(&outgoing.content, around));
+        }
+        Task::Edit { id, edit } => about.edit(id, edit),
+        Task::Revoke { id, revoke } => about.revoke(id, revoke),
+        Task::React { id, reaction } => about.reaction(id, reaction),
+        Task::Forward { id, forward } => about.forward(id, forward, secret()),
+        Task::Vote { id, vote } => about.vote(id, vote),
+    };
+    message.map(Some).map_err(|refused| match refused {
+        Refused::With(error) => error,
+        Refused::Sql(error) => failed("the messages can't be read", &error),
+    })
+}
+
+/// Whether this number has had nothing to do with that one, under its number or its LID. With itself it always has.
+fn is_new_chat(room: &Rc<Room>, record: &Record, chat: &str) -> Result<bool, ApiError> {
+    let names = room.journal.names();
+    let alias = if chat.ends_with("@lid") {
+        names.phone_of(chat)
+    } else if chat.ends_with("@s.whatsapp.net") {
+        names.lid_of(chat)
+    } else {
+        return Ok(false);
+    };
+    let own = [own_jid(record), record.wa_lid.clone().unwrap_or_default()];
+    for name in [Some(chat.to_owned()), alias].into_iter().flatten() {
+        let known = room.journal.knows_chat(&name);
+        if known.map_err(|error| failed("the chats can't be read", &error))? || own.contains(&name) {
+            return Ok(false);
         }
     }
-    Ok(false)
+    Ok(true)
 }
 
-/// WhatsApp refused to let a chat begin (463). It says so also of a single message that lacks a token; whether the whole
-/// number is held back, and until when, it tells when asked.
-async fn learn_timelock(room: &Rc<Room>, connection: &Rc<Connection>) -> Option<u64> {
-    let mex = connection.client.mex();
-    let asked = mex.fetch_reachout_timelock();
-    let Either::Left((Ok(timelock), _)) = select(std::pin::pin!(asked), Delay::from(TIMELOCK_TIMEOUT)).await
-    else {
-        return None;
-    };
-    let ends = timelock.time_enforcement_ends.as_deref().and_then(|ends| ends.parse::<u64>().ok());
-    let until = ends.filter(|_| timelock.is_active == Some(true)).map(|ends| ends.saturating_mul(1_000));
-    room.happen(Happening::ReachoutTimelock(until));
-    until
-}
-
-fn timelocked(until: u64) -> ApiError {
-    let left = until.saturating_sub(clock::now()).div_ceil(1_000).max(1);
-    ApiError::new(ErrorCode::RateLimited, "WhatsApp lets this number start no new chats for now (463).")
-        .with("retryAfterSeconds", left)
-        .with("expiresAt", until)
-        .with("whatsappCode", "463")
-}
-
-/// Why a message was not acknowledged.
-enum Unsent {
-    /// It may be on its way: the outcome comes as an event, if WhatsApp tells.
-    Perhaps(String),
-    /// It never left.
-    Certainly(ApiError),
-}
-
-/// What the library says of a message it did not write to the socket, or could not finish writing.
-fn not_sent(error: SendError) -> Unsent {
-    match error {
-        SendError::InvalidRequest(reason) => Unsent::Certainly(ApiError::validation(
-            "to",
-            format!("WhatsApp has no such recipient: {reason}."),
-        )),
-        SendError::Iq(IqError::ServerError { code, text, .. }) => Unsent::Certainly(
-            ApiError::conflict(format!("WhatsApp can't tell who this recipient is: {text} ({code})."))
-                .with("whatsappCode", code.to_string()),
-        ),
-        other => Unsent::Perhaps(other.to_string()),
-    }
-}
-
+/// Why a session can't send in its state.
 pub fn cannot_send(status: Status) -> ApiError {
     let message = match status {
         Status::Starting | Status::Working => {
@@ -189,18 +275,349 @@ pub fn cannot_send(status: Status) -> ApiError {
     ApiError::conflict(message).with("status", status.name())
 }
 
-/// WhatsApp's refusal of a message, by its number in the ack.
-fn refused(code: &str) -> ApiError {
-    let message = match code {
-        "463" => "WhatsApp does not let this number start new chats for now (463).".to_owned(),
-        "479" => "WhatsApp could not take the message for this recipient (479).".to_owned(),
-        code => format!("WhatsApp refused the message ({code})."),
-    };
-    ApiError::new(ErrorCode::Conflict, message).with("whatsappCode", code)
+/// Sends one entry that somebody waits for, unless somebody is at it.
+fn begin(room: &Rc<Room>, id: &str) {
+    if !room.outgoing.take(id) {
+        return;
+    }
+    let (room, id) = (Rc::clone(room), id.to_owned());
+    wasm_bindgen_futures::spawn_local(async move {
+        transmitting::attempt(&room, &id).await;
+        room.outgoing.leave(&id);
+        pump(&room);
+    });
 }
 
-fn own_jid(device: Option<&str>) -> String {
-    let device = device.unwrap_or_default();
+/// The number is unlinked: nothing of what waits will be sent.
+pub fn forsake(room: &Rc<Room>) {
+    let outbox = room.journal.outbox();
+    let given_up = outbox.unfinished().and_then(|entries| {
+        entries.iter().try_for_each(|id| {
+            room.give_up(id, ApiError::conflict("The session was logged out before the message was sent."))
+        })
+    });
+    if let Err(error) = given_up {
+        worker::console_error!("the outbox: {error}");
+    }
+}
+
+/// The timer has rung.
+pub fn wake(room: &Rc<Room>) {
+    room.outgoing.wakes_at.set(None);
+    if let Err(error) = room.journal.timers().clear(timer::OUTBOX) {
+        worker::console_error!("timer: {error}");
+    }
+    resume(room, false);
+}
+
+/// There is a new connection, or an alarm: what waits goes on.
+pub fn resume(room: &Rc<Room>, is_new_connection: bool) {
+    let outbox = room.journal.outbox();
+    let done = || -> Result<(), SqlError> {
+        if is_new_connection {
+            outbox.hurry()?;
+        }
+        for id in outbox.abandoned(clock::now())? {
+            if !room.outgoing.is_busy(&id) {
+                room.give_up(&id, ApiError::unavailable("The send was cut off before anything had left."))?;
+            }
+        }
+        outbox.trim(clock::now())
+    };
+    if let Err(error) = done() {
+        worker::console_error!("the outbox: {error}");
+    }
+    pump(room);
+}
+
+/// Sends what nobody waits for, as far as there is room and the limits let it; the rest is left to a timer, to the next
+/// entry that ends, or to the next connection.
+pub fn pump(room: &Rc<Room>) {
+    if let Err(error) = try_pump(room) {
+        worker::console_error!("the outbox: {error}");
+    }
+}
+
+fn try_pump(room: &Rc<Room>) -> Result<(), SqlError> {
+    let outbox = room.journal.outbox();
+    let now = clock::now();
+    let free = room.rules(now).next_free(&outbox, now)?;
+    while room.connection().is_some() && room.outgoing.busy.borrow().len() < LANES {
+        let busy = room.outgoing.busy.borrow().clone();
+        let Some(entry) = outbox.next(&busy, now)? else { break };
+        // What has left before has been counted.
+        if free > now && entry.begun.is_none() {
+            break;
+        }
+        begin(room, &entry.id);
+    }
+    let due = outbox.next_due()?.map(|due| due.max(free)).filter(|due| *due > now);
+    if due != room.outgoing.wakes_at.replace(due) {
+        match due {
+            Some(due) => room.journal.timers().set(timer::OUTBOX, due)?,
+            None => room.journal.timers().clear(timer::OUTBOX)?,
+        }
+        room.arm();
+    }
+    Ok(())
+}
+
+impl Desk {
+    /// Hears of an entry's end.
+    fn outcome_of(&self, id: &str) -> oneshot::Receiver<Outcome> {
+        let (sender, receiver) = oneshot::channel();
+        self.waiting.borrow_mut().entry(id.to_owned()).or_default().push(sender);
+        receiver
+    }
+
+    fn ended(&self, id: &str, outcome: &Outcome) {
+        for waiter in self.waiting.borrow_mut().remove(id).unwrap_or_default() {
+            let _nobody_waits = waiter.send(outcome.clone());
+        }
+    }
+
+    fn is_busy(&self, id: &str) -> bool {
+        self.busy.borrow().iter().any(|busy| busy == id)
+    }
+
+    fn take(&self, id: &str) -> bool {
+        let is_free = !self.is_busy(id);
+        if is_free {
+            self.busy.borrow_mut().push(id.to_owned());
+        }
+        is_free
+    }
+
+    fn leave(&self, id: &str) {
+        self.busy.borrow_mut().retain(|busy| busy != id);
+    }
+}
+
+impl Room {
+    /// What sends keep to.
+    pub(crate) fn rules(&self, now: u64) -> Rules {
+        let held = self.record.borrow();
+        let Some(record) = held.as_ref() else { return Rules::default() };
+        Rules {
+            limits: Limits {
+                per_minute: record.settings.rate_per_min,
+                per_hour: record.settings.rate_per_hour,
+            },
+            new_chats_per_day: self.new_chats_per_day,
+            timelock_until: record.lifecycle.timelock_until(now),
+        }
+    }
+
+    /// What can be said about messages.
+    pub(crate) fn about(&self) -> Result<About<'_, WorkerdSql>, ApiError> {
+        let record = self.record()?;
+        Ok(About {
+            messages: self.journal.messages(),
+            names: self.journal.names(),
+            own_jid: own_jid(&record),
+            own_lid: record.wa_lid,
+            now: clock::now(),
+        })
+    }
+
+    /// The bytes of one of an entry's messages are fixed, and the message is remembered.
+    ///
+    /// # Errors
+    /// When they can't be stored.
+    pub(crate) fn fix(
+        &self,
+        entry: &str,
+        place: usize,
+        id: &str,
+        chat: &str,
+        message: &Message,
+    ) -> Result<(), ApiError> {
+        let stored = self.journal.atomically(|| self.write_fixed(entry, place, id, chat, message));
+        stored.map_err(|error| failed("a message could not be stored", &error))
+    }
+
+    fn write_fixed(
+        &self,
+        entry: &str,
+        place: usize,
+        id: &str,
+        chat: &str,
+        message: &Message,
+    ) -> Result<(), SqlError> {
+        self.journal.outbox().fix(entry, place, id, codec::message_to_vec(message))?;
+        let Some(info) = self.own_info(chat, id, message, clock::now()) else { return Ok(()) };
+        // What is about another message leaves no row of its own.
+        if let Some(inbound) = inbound::normalise(message, &info).filter(inbound::Inbound::is_message) {
+            let Ok(record) = self.record() else { return Ok(()) };
+            let told = inbound.payload;
+            let row = pending(&record, chat, id, &told.r#type, told.body.clone(), told.timestamp);
+            self.journal.insert_message(&row)?;
+            self.journal.messages().describe(&row, &told, message)?;
+        }
+        Ok(())
+    }
+
+    /// A message of ours, as one that comes in would be announced.
+    fn own_info(&self, chat: &str, id: &str, message: &Message, timestamp: u64) -> Option<MessageInfo> {
+        let record = self.record().ok()?;
+        let source = MessageSource {
+            chat: chat.parse().ok()?,
+            sender: own_jid(&record).parse().ok()?,
+            sender_alt: record.wa_lid.as_deref().and_then(|lid| lid.parse().ok()),
+            is_from_me: true,
+            is_group: chat.ends_with("@g.us"),
+            ..MessageSource::default()
+        };
+        Some(MessageInfo {
+            source,
+            id: id.into(),
+            edit: EditAttribute::infer_from_message(message).unwrap_or_default(),
+            timestamp: DateTime::from_timestamp_millis(i64::try_from(timestamp).ok()?)?,
+            ..MessageInfo::default()
+        })
+    }
+
+    /// WhatsApp's server has a message of ours: what it does is written and told in the same run.
+    pub(crate) fn acked(self: &Rc<Self>, id: &str, timestamp: u64) {
+        let ended = self.journal.atomically(|| {
+            let acknowledged = self.journal.outbox().acknowledge(id, timestamp, clock::now())?;
+            self.write_status(&[id.to_owned()], "sent", timestamp, None)?;
+            let Some(acknowledged) = acknowledged else { return Ok(None) };
+            self.take_own(id, &acknowledged.bytes, timestamp)?;
+            if let Some(entry) = acknowledged.ended.as_ref().filter(|entry| entry.is_async) {
+                self.tell_status(&entry.chat, vec![entry.message_id.clone()], "sent", timestamp)?;
+            }
+            Ok(acknowledged.ended)
+        });
+        match ended {
+            Ok(ended) => {
+                if let Some(entry) = ended {
+                    self.outgoing.ended(&entry.id, &Ok(()));
+                }
+                self.changed();
+            }
+            Err(error) => worker::console_error!("an acknowledgement could not be written: {error}"),
+        }
+    }
+
+    /// What a message of ours is besides a row: a poll that will close, or something about another message.
+    fn take_own(&self, id: &str, bytes: &[u8], timestamp: u64) -> Result<(), SqlError> {
+        let Ok(message) = codec::message_decode(bytes) else { return Ok(()) };
+        if let Some(row) = self.journal.sent_message(id)? {
+            let found = self.journal.messages().find([Some(&row.chat), None], id)?;
+            if let Some(poll) = found.into_iter().find_map(|stored| stored.detail.poll) {
+                Polls::new(self.journal.messages().sql()).opened(&row.chat, &row.sender, id, &poll)?;
+            }
+            return Ok(());
+        }
+        let Some(entry) = self.journal.outbox().of_message(id)? else { return Ok(()) };
+        let Some(info) = self.own_info(&entry.chat, id, &message, timestamp) else { return Ok(()) };
+        let Some(mut said) = inbound::normalise(&message, &info) else { return Ok(()) };
+        let told = inbound::take_in(&self.journal, &self.own(), &message, &mut said)?;
+        self.append(self.epoch(), &told)
+    }
+
+    /// WhatsApp's server refused a message nobody waits at the socket for any more.
+    pub(crate) fn refused(self: &Rc<Self>, id: &str, code: &str) {
+        let entry = self.journal.outbox().of_message(id);
+        let settled = match entry {
+            Ok(Some(entry)) => self.give_up(&entry.id, transmitting::refused(code)),
+            Ok(None) => {
+                self.journal.atomically(|| self.write_status(&[id.to_owned()], "failed", clock::now(), None))
+            }
+            Err(error) => Err(error),
+        };
+        if let Err(error) = settled {
+            worker::console_error!("a refusal could not be written: {error}");
+        }
+    }
+
+    /// An entry will not be sent.
+    ///
+    /// # Errors
+    /// When that can't be written.
+    pub(crate) fn give_up(self: &Rc<Self>, id: &str, error: ApiError) -> Result<(), SqlError> {
+        let now = clock::now();
+        let failed = self.journal.atomically(|| {
+            let Some(entry) = self.journal.outbox().entry(id)? else { return Ok(None) };
+            let error = error.with("waMessageId", entry.message_id.as_str());
+            let Some(unsent) = self.journal.outbox().fail(id, &error.body(), now)? else { return Ok(None) };
+            let raised = self.journal.raise_status(&unsent, "failed")?;
+            let told = if entry.is_async { unsent } else { raised };
+            self.tell_status(&entry.chat, told, "failed", now)?;
+            Ok(Some(error))
+        })?;
+        if let Some(error) = failed {
+            self.outgoing.ended(id, &Err(error));
+            self.changed();
+        }
+        Ok(())
+    }
+
+    fn tell_status(&self, chat: &str, ids: Vec<String>, status: &str, at: u64) -> Result<(), SqlError> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let payload = MessageStatusPayload {
+            chat_jid: chat.to_owned(),
+            message_ids: ids,
+            sender_jid: None,
+            status: status.to_owned(),
+            timestamp: at,
+        };
+        let (epoch, now) = (self.epoch(), clock::now());
+        self.journal.append(&clock::event_id(), "message.status", epoch, now, &json(&payload)).map(|_seq| ())
+    }
+
+    /// Stops here for ever, where a test wants that.
+    #[cfg(feature = "simulator")]
+    pub(crate) async fn hold(&self, point: Point) {
+        if self.outgoing.hold.get() == Some(point) {
+            self.outgoing.is_held.set(true);
+            futures::future::pending::<()>().await;
+        }
+    }
+
+    /// Goes on.
+    #[cfg(not(feature = "simulator"))]
+    #[allow(clippy::unused_self, clippy::unused_async, reason = "the simulator build's twin uses them")]
+    pub(crate) async fn hold(&self, _: Point) {}
+}
+
+/// A message of ours that WhatsApp doesn't have yet.
+fn pending(
+    record: &Record,
+    chat: &str,
+    id: &str,
+    kind: &str,
+    body: Option<String>,
+    timestamp: u64,
+) -> MessageRow {
+    MessageRow {
+        chat: chat.to_owned(),
+        sender: own_jid(record),
+        id: id.to_owned(),
+        from_me: true,
+        kind: kind.to_owned(),
+        body,
+        status: Some("pending".to_owned()),
+        timestamp,
+    }
+}
+
+/// The key of a message of ours.
+pub fn own_key(chat: &str, id: &str) -> MessageKey {
+    MessageKey {
+        remote_jid: Some(chat.to_owned()),
+        from_me: Some(true),
+        id: Some(id.to_owned()),
+        participant: None,
+    }
+}
+
+/// This number's JID, without its device.
+pub fn own_jid(record: &Record) -> String {
+    let device = record.wa_jid.as_deref().unwrap_or_default();
     match (device.split_once(':'), device.split_once('@')) {
         (Some((user, _)), Some((_, server))) => format!("{user}@{server}"),
         _ => device.to_owned(),
@@ -208,7 +625,7 @@ fn own_jid(device: Option<&str>) -> String {
 }
 
 /// The event that tells of a message this gateway sent.
-pub fn from_me(message: &MessageRow, timestamp: u64) -> MessagePayload {
+pub fn from_me(message: &MessageRow, detail: MessagePayload, timestamp: u64) -> MessagePayload {
     MessagePayload {
         wa_message_id: message.id.clone(),
         chat_jid: message.chat.clone(),
@@ -217,32 +634,6 @@ pub fn from_me(message: &MessageRow, timestamp: u64) -> MessagePayload {
         r#type: message.kind.clone(),
         body: message.body.clone(),
         timestamp,
-        ..MessagePayload::default()
+        ..detail
     }
-}
-
-/// Sends the read receipt of an inbound message, where the owner wants that, and then tells of the message; `false` where
-/// they don't.
-pub fn mark_read(room: &Rc<Room>, connection: &Rc<Connection>, info: &MessageInfo) -> bool {
-    let wanted = room.record().is_ok_and(|record| record.settings.auto_read);
-    if !wanted || info.source.is_from_me {
-        return false;
-    }
-    let room = Rc::clone(room);
-    let connection = Rc::clone(connection);
-    let (chat, sender, id) = (info.source.chat.clone(), info.source.sender.clone(), info.id.clone());
-    let sender = info.source.is_group.then_some(sender);
-    wasm_bindgen_futures::spawn_local(async move {
-        let ids = [id.as_str()];
-        let marked = connection.client.mark_as_read(&chat, sender.as_ref(), &ids);
-        match select(std::pin::pin!(marked), Delay::from(READ_TIMEOUT)).await {
-            Either::Left((Ok(()), _)) => {}
-            Either::Left((Err(error), _)) => {
-                worker::console_warn!("a read receipt could not be sent: {error}");
-            }
-            Either::Right(_) => worker::console_warn!("a read receipt took too long"),
-        }
-        room.changed();
-    });
-    true
 }

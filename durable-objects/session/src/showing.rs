@@ -19,7 +19,8 @@ impl<S: Sql> Messages<'_, S> {
     ) -> Result<Option<StoredMessage>, SqlError> {
         let rows = self.sql().query(
             "SELECT message.chat, message.sender, message.id, from_me, type, body, status, timestamp, document, \
-                edited, revoked, (SELECT error FROM outbox WHERE message_id = message.id LIMIT 1) FROM message \
+                edited, revoked, (SELECT error FROM outbox WHERE message_id = message.id \
+                   OR id = (SELECT outbox FROM outbox_message WHERE message_id = message.id) LIMIT 1) FROM message \
              LEFT JOIN message_detail AS detail ON detail.chat = message.chat \
                 AND detail.sender = message.sender AND detail.id = message.id \
              WHERE message.id = ?1 AND (?2 IS NULL OR message.chat = ?2) ORDER BY timestamp DESC LIMIT 1",
@@ -94,9 +95,16 @@ mod tests {
         let told = MessagePayload { push_name: Some("Bob".into()), ..MessagePayload::default() };
         journal.messages().describe(&row("g@g.us", false, 5), &told, &Message::default()).unwrap();
         let outbox = Outbox::new(journal.sql());
-        let new = NewEntry { id: "o", message_id: "A", chat: "c", is_async: false, request: "{}" };
+        let new = NewEntry {
+            id: "o",
+            message_id: "A",
+            chat: "c",
+            is_async: false,
+            is_new_chat: false,
+            request: "{}",
+        };
         outbox.add(&new, &[], 1).unwrap();
-        outbox.failed("A", r#"{"error":{"code":"conflict","message":"refused"}}"#, 2).unwrap();
+        outbox.fail("o", r#"{"error":{"code":"conflict","message":"refused"}}"#, 2).unwrap();
 
         let newest = journal.messages().show("s", "A", None).unwrap().unwrap();
         assert_eq!((newest.chat_jid.as_str(), newest.direction.as_str()), ("2@s.whatsapp.net", "out"));

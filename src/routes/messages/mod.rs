@@ -1,17 +1,33 @@
 //! Messages: what a session sends, and what it has seen.
 
+pub mod add_reaction;
+pub mod edit;
+pub mod forward;
 pub mod get;
 pub mod get_media;
+pub mod outbox_entry;
+pub mod remove_reaction;
+pub mod revoke;
 pub mod send;
+pub mod vote;
 
 use std::collections::HashMap;
 
 use axum::extract::{FromRequestParts, Path};
+use axum::response::Response;
 use gateway_domain::error::ApiError;
 use gateway_domain::jid::parse_recipient;
+use gateway_domain::message::Task;
+use gateway_object::calls::session;
 use http::request::Parts;
+use worker::Env;
 
+use crate::auth::Principal;
+use crate::directory::SessionRow;
 use crate::error::Refusal;
+use crate::idempotency::NewId;
+use crate::routes::sessions::find;
+use crate::session_object::SessionObject;
 
 /// The longest id of a message.
 const MAX_ID: usize = 128;
@@ -31,6 +47,28 @@ impl<S: Send + Sync> FromRequestParts<S> for MessageId {
         };
         let id = named.get("mid").filter(is_id).ok_or_else(ApiError::not_found)?;
         Ok(Self(id.clone()))
+    }
+}
+
+/// A session that is to send.
+struct Sender<'a> {
+    env: &'a Env,
+    row: SessionRow,
+}
+
+impl<'a> Sender<'a> {
+    /// The organization's session, or 404.
+    async fn find(env: &'a Env, principal: &Principal, id: &str) -> Result<Self, Refusal> {
+        Ok(Self { env, row: find(env, principal, id).await? })
+    }
+
+    /// Hands it to the session's object, under the id of the caller's `Idempotency-Key` or a new one.
+    async fn send(&self, entry: NewId, task: Task, is_async: bool) -> Result<Response, Refusal> {
+        if self.row.was_never_started() {
+            let error = ApiError::conflict("The session is stopped: start it first.");
+            return Err(error.with("status", "stopped").into());
+        }
+        SessionObject::of(self.env, &self.row).send(session::Send { entry: entry.id, is_async, task }).await
     }
 }
 

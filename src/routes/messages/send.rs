@@ -3,49 +3,46 @@
 use axum::extract::State;
 use axum::response::Response;
 use gateway_domain::error::ApiError;
-use gateway_domain::message::{SendRequest, SendResult};
-use gateway_object::calls::session::Call;
-use http::StatusCode;
+use gateway_domain::message::{SendRequest, SendResult, Task};
 use worker::Env;
 
+use super::Sender;
 use crate::auth::Allowed;
+use crate::configuration::now;
 use crate::error::Refusal;
-use crate::request::{Json, Query, SessionId};
-use crate::routes::sessions::{find, json};
-use crate::session_object::SessionObject;
+use crate::idempotency::NewId;
+use crate::request::{JsonWithFiles, Query, SessionId};
 
-/// Sends a text and answers once WhatsApp's server has acknowledged it.
+/// Sends a message, and answers once WhatsApp's server has acknowledged it; with `async=true` as soon as it is in the
+/// outbox. No preview is made of links.
 #[utoipa::path(post, path = "/api/v1/sessions/{session}/messages", operation_id = "sendMessage", tag = "Messages",
-    params(("session" = String, Path, description = "The session's id.")),
+    params(("session" = String, Path, description = "The session's id."),
+           ("async" = Option<bool>, Query, description = "`true` to put it into the outbox: what becomes of it is told as `message.status` and at `GET …/outbox/{outboxId}`.")),
     request_body = SendRequest,
-    responses((status = 200, body = SendResult), (status = 400, body = ApiError), (status = 401, body = ApiError),
+    responses((status = 200, body = SendResult, description = "WhatsApp's server has acknowledged it.", headers(("RateLimit" = String, description = "What is left of `ratePerMin` and `ratePerHour`, where there are limits (draft-ietf-httpapi-ratelimit-headers)."), ("RateLimit-Policy" = String, description = "Those limits."))),
+              (status = 202, body = SendResult, description = "It is in the outbox.", headers(("RateLimit" = String, description = "What is left of `ratePerMin` and `ratePerHour`, where there are limits (draft-ietf-httpapi-ratelimit-headers)."), ("RateLimit-Policy" = String, description = "Those limits."))),
+              (status = 400, body = ApiError), (status = 401, body = ApiError),
               (status = 403, body = ApiError), (status = 404, body = ApiError),
-              (status = 409, body = ApiError, description = "The session can't send in its state."),
-              (status = 501, body = ApiError, description = "A type this version does not send."),
-              (status = 503, body = ApiError, description = "WhatsApp did not answer; a late ack or a receipt is still told as an event.")))]
+              (status = 409, body = ApiError, description = "The session can't send in its state, or WhatsApp refused the message."),
+              (status = 429, body = ApiError, description = "The session's limits are reached, or its outbox is full."),
+              (status = 501, body = ApiError, description = "What this version does not send to channels."),
+              (status = 503, body = ApiError, description = "WhatsApp did not answer in time; with `details.outboxId` the outcome is told as `message.status`.")))]
 #[worker::send]
 pub async fn send(
     State(env): State<Env>,
     Allowed { principal, .. }: Allowed,
     SessionId(id): SessionId,
     query: Query,
-    Json(body): Json<SendRequest>,
+    entry: NewId,
+    JsonWithFiles(body, mut share): JsonWithFiles<SendRequest>,
 ) -> Result<Response, Refusal> {
-    let row = find(&env, &principal, &id).await?;
-    match query.get("async") {
-        None | Some("false") => {}
-        Some("true") => {
-            let error = ApiError::not_implemented("This version sends synchronously only.");
-            return Err(error.with("field", "async").into());
-        }
+    let sender = Sender::find(&env, &principal, &id).await?;
+    let is_async = match query.get("async") {
+        None | Some("false") => false,
+        Some("true") => true,
         Some(_) => return Err(ApiError::validation("async", "Must be true or false.").into()),
-    }
-    let text = body.into_text()?;
-    if row.was_never_started() {
-        return Err(ApiError::conflict("The session is stopped: start it first.")
-            .with("status", "stopped")
-            .into());
-    }
-    let result: SendResult = SessionObject::of(&env, &row).call(Call::Send(text)).await?;
-    json(StatusCode::OK, &result)
+    };
+    let outgoing = body.into_outgoing(now())?;
+    share.settle();
+    sender.send(entry, Task::Say(outgoing), is_async).await
 }

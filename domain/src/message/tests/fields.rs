@@ -103,6 +103,38 @@ fn a_field_is_of_another_kind_or_unknown() {
     }
 }
 
+/// A struct can be read from a list of all its fields, too: nobody means that.
+#[test]
+fn no_list_passes_for_an_object() {
+    let unreadable = invalid("unreadable");
+    let image = |url: &str| json!([null, url, null, null, null]);
+    for (kind, path, list) in [
+        ("contact", "/contact", json!(["Jane", BOB, null])),
+        ("contact", "/contact", json!([null, null, "BEGIN:VCARD\nFN:Jane\nEND:VCARD"])),
+        ("image", "/media", image("https://example.com/")),
+        ("sticker", "/media", image("https://example.com/")),
+        ("album", "/medias/1", json!(["image", null, "https://example.com/", null])),
+    ] {
+        let body = with(&smallest(kind), path, list);
+        assert_eq!(send(&body), unreadable, "{body}");
+    }
+    let mut whole = vec![json!(null); 17];
+    whole[..3].clone_from_slice(&[json!(BOB), json!("text"), json!("hi")]);
+    for length in 0..=20 {
+        whole.resize(length, json!(null));
+        assert_eq!(send(&json!(whole)), unreadable, "{length}");
+    }
+    let whole = json!([BOB, null, null, null]);
+    for length in 0..=4 {
+        let list = json!(whole.as_array().unwrap()[..length]);
+        assert!(read::<EditMessageInputBody>(&list).is_err(), "{list}");
+        assert!(read::<RevokeMessageInputBody>(&list).is_err(), "{list}");
+        assert!(read::<ReactionInputBody>(&list).is_err(), "{list}");
+        assert!(read::<ForwardInputBody>(&list).is_err(), "{list}");
+        assert!(read::<VoteInputBody>(&list).is_err(), "{list}");
+    }
+}
+
 #[test]
 fn a_field_is_at_its_limit_or_one_past() {
     let letters = |count: usize| json!("é".repeat(count));

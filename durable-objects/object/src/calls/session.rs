@@ -5,7 +5,7 @@
 use gateway_domain::event::Envelope;
 use gateway_domain::lifecycle::{Status, StatusReason};
 use gateway_domain::linking::PasskeyAnswer;
-use gateway_domain::message::Text;
+use gateway_domain::message::Task;
 use gateway_domain::stream::Format;
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +38,12 @@ pub struct Settings {
     /// Where its object lives.
     #[serde(default)]
     pub region: Option<String>,
+    /// The most sends in a minute; 0 is any number.
+    #[serde(default)]
+    pub rate_per_min: u32,
+    /// The most sends in an hour; 0 is any number.
+    #[serde(default)]
+    pub rate_per_hour: u32,
 }
 
 /// What the object can be asked.
@@ -96,8 +102,19 @@ pub enum Call {
         /// The chat it is in; any when absent.
         chat: Option<String>,
     },
-    /// Send a text; answers [`SendResult`](gateway_domain::message::SendResult) after the server's ack.
-    Send(Text),
+    /// Send read receipts for what came in a chat; answers [`Chat`](gateway_domain::chat::Chat).
+    ReadChat {
+        /// Its JID.
+        chat: String,
+    },
+    /// Send something; answers [`SendResult`](gateway_domain::message::SendResult), after the server's ack unless it is
+    /// asynchronous. Files stand behind the request ([`framed`](crate::calls::framed)).
+    Send(Send),
+    /// What became of a send; answers [`OutboxEntry`](gateway_domain::message::OutboxEntry).
+    Outbox {
+        /// Its entry.
+        id: String,
+    },
     /// A page of the log; answers [`EventPage`].
     Events {
         /// The `seq` to go on after.
@@ -134,9 +151,43 @@ pub enum Call {
         /// Whether it is only evicted, and rings again.
         keeps_alarm: bool,
     },
+    /// Stops sends at a point; none takes that back. Answers whether one stands at the point that was asked for before.
+    /// Simulator build only.
+    #[cfg(feature = "simulator")]
+    Hold(Option<HoldPoint>),
     /// Stops the object between two steps of an inbound message. Simulator build only.
     #[cfg(feature = "simulator")]
     Crash(CrashPoint),
+}
+
+/// Something to send.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Send {
+    /// The id of its outbox entry: the same whenever the same is asked again.
+    pub entry: String,
+    /// Whether nobody waits for it.
+    pub is_async: bool,
+    /// What it is; its files were taken out.
+    pub task: Task,
+}
+
+/// Where a send stops and stays, for the tests that kill it there.
+#[cfg(feature = "simulator")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HoldPoint {
+    /// Before its entry is stored.
+    Asked,
+    /// Behind that.
+    Stored,
+    /// The bytes of its first message are fixed.
+    Fixed,
+    /// It is about to go to the socket, and counted.
+    Begun,
+    /// It has left; its acknowledgement is not looked at.
+    Left,
+    /// It is acknowledged and stored; its caller has no answer.
+    Acknowledged,
 }
 
 /// Where an inbound message's processing dies, for the durability tests.

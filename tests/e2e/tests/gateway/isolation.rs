@@ -62,6 +62,11 @@ fn body_of(operation: &str) -> Option<Value> {
         "createWebhook" => Some(json!({"url": "http://127.0.0.1:9/"})),
         "updateWebhook" => Some(json!({"active": false})),
         "replayWebhook" => Some(json!({"status": "dead"})),
+        "editMessage" => Some(json!({"chat": "4915112345678", "text": "theirs"})),
+        "revokeMessage" | "removeReaction" => Some(json!({"chat": "4915112345678"})),
+        "addReaction" => Some(json!({"chat": "4915112345678", "emoji": "👍"})),
+        "forwardMessage" => Some(json!({"chat": "4915112345678", "to": "4915112345678"})),
+        "voteMessage" => Some(json!({"chat": "4915112345678", "options": []})),
         "createRealtimeTicket" => Some(json!({"types": ["message"]})),
         _ => None,
     }
@@ -119,8 +124,12 @@ async fn every_operation_on_another_organizations_things_answers_as_if_they_neve
                 }
             };
             for thing in things {
-                let at =
-                    |id: &str| path.replace("{session}", id).replace("{id}", id).replace("{mid}", &message);
+                let at = |id: &str| {
+                    let path = path.replace("{session}", id).replace("{id}", id);
+                    path.replace("{mid}", &message)
+                        .replace("{outboxId}", NEVER)
+                        .replace("{cid}", "4915112345678")
+                };
                 let (foreign, nowhere) = (call(&at(thing)).await, call(&at(NEVER)).await);
                 // A key is told that it may not before anything is looked for.
                 match operation["x-capability"].as_str() {

@@ -1,0 +1,229 @@
+//! Chats: how far each was read, and how the owner arranged it on the phone. What they hold is in `messages`.
+
+use gateway_domain::chat::{Chat, ChatType};
+use gateway_domain::jid::parse_recipient;
+use gateway_sql::{Row, Sql, SqlError, Value};
+use whatsapp_rust::Jid;
+use whatsapp_rust::types::events::Event;
+
+use crate::names::{Names, WhoIs};
+
+/// The table, for the object's schema. A chat has a row once it is shown, read or arranged.
+pub const TABLES: &[&str] = &["CREATE TABLE IF NOT EXISTS chat (
+       id INTEGER PRIMARY KEY, jid TEXT NOT NULL UNIQUE, read_through INTEGER NOT NULL DEFAULT 0,
+       archived INTEGER NOT NULL DEFAULT 0, pinned INTEGER NOT NULL DEFAULT 0, muted_until INTEGER)"];
+
+/// The most messages that are marked as read at a time; of a longer backlog the newest.
+const MOST_UNREAD: u32 = 500;
+
+/// A message nobody has read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unread {
+    /// Its id.
+    pub id: String,
+    /// Who sent it, by the name they have in the chat.
+    pub sender: String,
+}
+
+/// The chats over the object's database.
+pub struct Chats<'sql, S>(&'sql S);
+
+impl<'sql, S: Sql> Chats<'sql, S> {
+    /// The chats in this database.
+    pub const fn new(sql: &'sql S) -> Self {
+        Self(sql)
+    }
+
+    /// A chat; nothing where no message came or went.
+    ///
+    /// # Errors
+    /// When the database fails or holds something else.
+    pub fn show(&self, session: &str, jid: &str) -> Result<Option<Chat>, SqlError> {
+        let last = self.0.query("SELECT MAX(timestamp) FROM message WHERE chat = ?1", &[jid.into()])?;
+        let last = last.first().map_or(Ok(None), |row| row.optional_integer(0))?;
+        let (Some(last), Ok(parsed)) = (last, parse_recipient(jid)) else { return Ok(None) };
+        self.know(jid)?;
+        let rows = self.0.query(
+            "SELECT id, archived, pinned, muted_until, (SELECT COUNT(*) FROM message \
+                WHERE message.chat = chat.jid AND from_me = 0 AND timestamp > read_through) FROM chat WHERE jid = ?1",
+            &[jid.into()],
+        )?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let names = Names::new(self.0);
+        Ok(Some(Chat {
+            id: row.integer(0)?,
+            session_id: session.to_owned(),
+            jid: jid.to_owned(),
+            r#type: ChatType::of(&parsed),
+            name: self.name(jid)?,
+            aliases: names.lid_of(jid).map(|lid| vec![lid]),
+            unread_count: row.integer(4)?,
+            archived: row.integer(1)? != 0,
+            pinned: row.integer(2)? != 0,
+            last_message_at: u64::try_from(last).ok(),
+            muted_until: row.optional_integer(3)?.and_then(|until| u64::try_from(until).ok()),
+        }))
+    }
+
+    /// What came and was not read, the oldest first, and the time of the newest of it.
+    ///
+    /// # Errors
+    /// When the database fails or holds something else.
+    pub fn unread(&self, jid: &str) -> Result<(Vec<Unread>, u64), SqlError> {
+        let rows = self.0.query(
+            "SELECT message.id, message.sender, json_extract(document, '$.senderLid'), timestamp FROM message \
+             LEFT JOIN message_detail AS detail ON detail.chat = message.chat \
+                AND detail.sender = message.sender AND detail.id = message.id \
+             WHERE message.chat = ?1 AND from_me = 0 \
+                AND timestamp > COALESCE((SELECT read_through FROM chat WHERE jid = ?1), 0) \
+             ORDER BY timestamp DESC LIMIT ?2",
+            &[jid.into(), MOST_UNREAD.into()],
+        )?;
+        let newest = rows.first().map_or(Ok(0), |row| row.integer(3))?;
+        // Groups know their members by hidden id.
+        let unread = |row: &Row| {
+            let hidden = row.optional_text(2)?.filter(|_| jid.ends_with("@g.us"));
+            Ok(Unread { id: row.text(0)?, sender: hidden.map_or_else(|| row.text(1), Ok)? })
+        };
+        let unread = rows.iter().rev().map(unread).collect::<Result<Vec<_>, SqlError>>()?;
+        Ok((unread, u64::try_from(newest).unwrap_or(0)))
+    }
+
+    /// The chat was read up to here, on whatever device.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn read_through(&self, jid: &str, at: u64) -> Result<(), SqlError> {
+        self.know(jid)?;
+        self.0.query(
+            "UPDATE chat SET read_through = ?2 WHERE jid = ?1 AND read_through < ?2",
+            &[jid.into(), whole(at)],
+        )?;
+        Ok(())
+    }
+
+    /// What the owner did to a chat on the phone; all else is none of its business.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn arranged(&self, event: &Event) -> Result<(), SqlError> {
+        match event {
+            Event::ArchiveUpdate(update) => {
+                self.set(&update.jid, "archived", (update.action.archived != Some(false)).into())
+            }
+            Event::PinUpdate(update) => {
+                self.set(&update.jid, "pinned", (update.action.pinned != Some(false)).into())
+            }
+            Event::MuteUpdate(update) => {
+                // A mute without an end is for ever, which WhatsApp writes as -1.
+                let ends = update.action.mute_end_timestamp.filter(|ends| *ends > 0);
+                let until = match (update.action.muted, ends) {
+                    (Some(false), _) => Value::Null,
+                    (_, ends) => Value::Integer(ends.unwrap_or(FOR_EVER).min(FOR_EVER)),
+                };
+                self.set(&update.jid, "muted_until", until)
+            }
+            Event::MarkChatAsReadUpdate(update) if update.action.read != Some(false) => {
+                let at = u64::try_from(update.timestamp.timestamp_millis()).unwrap_or(0);
+                self.read_through(&Names::new(self.0).name(&update.jid), at)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn set(&self, jid: &Jid, column: &str, value: Value) -> Result<(), SqlError> {
+        let jid = Names::new(self.0).name(jid);
+        self.know(&jid)?;
+        self.0.query(&format!("UPDATE chat SET {column} = ?2 WHERE jid = ?1"), &[jid.into(), value])?;
+        Ok(())
+    }
+
+    fn know(&self, jid: &str) -> Result<(), SqlError> {
+        self.0.query("INSERT INTO chat (jid) VALUES (?1) ON CONFLICT DO NOTHING", &[jid.into()])?;
+        Ok(())
+    }
+
+    fn name(&self, jid: &str) -> Result<Option<String>, SqlError> {
+        let digits = jid.strip_suffix("@s.whatsapp.net").unwrap_or_default();
+        let rows = self.0.query(
+            "SELECT COALESCE(name, push_name, business_name) FROM contact WHERE jid = ?1 OR phone = ?2 \
+             UNION ALL SELECT subject FROM chat_group WHERE jid = ?1",
+            &[jid.into(), digits.into()],
+        )?;
+        let names = rows.iter().map(|row| row.optional_text(0)).collect::<Result<Vec<_>, _>>()?;
+        Ok(names.into_iter().flatten().next())
+    }
+}
+
+/// The largest time that JavaScript's dates know.
+const FOR_EVER: i64 = 8_640_000_000_000_000;
+
+fn whole(number: u64) -> Value {
+    Value::Integer(i64::try_from(number).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::{Journal, MessageRow};
+    use gateway_domain::event::MessagePayload;
+    use gateway_sql::native::NativeSql;
+    use whatsapp_rust::waproto::whatsapp::Message;
+
+    const CHAT: &str = "4915112345678@s.whatsapp.net";
+    const GROUP: &str = "120363041234567890@g.us";
+
+    fn journal() -> Journal<NativeSql> {
+        Journal::open(NativeSql::in_memory().unwrap()).unwrap()
+    }
+
+    fn hear(journal: &Journal<NativeSql>, chat: &str, id: &str, from_me: bool, timestamp: u64) {
+        let row = MessageRow {
+            chat: chat.into(),
+            sender: CHAT.into(),
+            id: id.into(),
+            from_me,
+            kind: "text".into(),
+            body: None,
+            status: None,
+            timestamp,
+        };
+        journal.insert_message(&row).unwrap();
+        let told = MessagePayload { sender_lid: Some("7@lid".into()), ..MessagePayload::default() };
+        journal.messages().describe(&row, &told, &Message::default()).unwrap();
+    }
+
+    #[test]
+    fn a_chat_counts_what_nobody_has_read_and_never_unreads() {
+        let journal = journal();
+        let chats = Chats::new(journal.sql());
+        assert_eq!(chats.show("s", CHAT), Ok(None));
+        for (id, from_me, at) in [("a", false, 10), ("mine", true, 15), ("b", false, 20)] {
+            hear(&journal, CHAT, id, from_me, at);
+        }
+        let shown = |chats: &Chats<'_, NativeSql>| chats.show("s", CHAT).unwrap().unwrap();
+        assert_eq!((shown(&chats).unread_count, shown(&chats).last_message_at), (2, Some(20)));
+        let (unread, newest) = chats.unread(CHAT).unwrap();
+        let ids: Vec<&str> = unread.iter().map(|one| one.id.as_str()).collect();
+        assert_eq!((ids, newest, unread[0].sender.as_str()), (vec!["a", "b"], 20, CHAT));
+        chats.read_through(CHAT, 10).unwrap();
+        assert_eq!(shown(&chats).unread_count, 1);
+        chats.read_through(CHAT, 20).unwrap();
+        chats.read_through(CHAT, 5).unwrap();
+        assert_eq!((shown(&chats).unread_count, chats.unread(CHAT).unwrap().0.len()), (0, 0));
+        assert_eq!(shown(&chats).id, shown(&chats).id);
+    }
+
+    #[test]
+    fn in_a_group_who_wrote_goes_by_their_hidden_id_and_the_chat_by_its_subject() {
+        let journal = journal();
+        hear(&journal, GROUP, "a", false, 10);
+        let insert = "INSERT INTO chat_group (jid, subject, announce, locked, participant_count, members, joined, \
+                      first_seen, updated) VALUES (?1, 'Friends', 0, 0, 2, 2, 1, 1, 1)";
+        journal.sql().query(insert, &[GROUP.into()]).unwrap();
+        let chats = Chats::new(journal.sql());
+        assert_eq!(chats.unread(GROUP).unwrap().0[0].sender, "7@lid");
+        let shown = chats.show("s", GROUP).unwrap().unwrap();
+        assert_eq!((shown.r#type, shown.name.as_deref()), (ChatType::Group, Some("Friends")));
+    }
+}

@@ -1,0 +1,214 @@
+use super::*;
+use gateway_sql::native::NativeSql;
+
+fn sql() -> NativeSql {
+    let sql = NativeSql::in_memory().unwrap();
+    for table in TABLES {
+        sql.query(table, &[]).unwrap();
+    }
+    sql
+}
+
+fn new<'a>(id: &'a str, chat: &'a str, is_async: bool) -> NewEntry<'a> {
+    NewEntry { id, message_id: id, chat, is_async, is_new_chat: false, request: "{}" }
+}
+
+/// An entry that has become one message, of the entry's id.
+fn fixed(outbox: &Outbox<'_, NativeSql>, id: &str, bytes: &[u8]) {
+    outbox.fix(id, 0, id, bytes.to_vec()).unwrap();
+    outbox.all_fixed(id).unwrap();
+}
+
+fn next(outbox: &Outbox<'_, NativeSql>, busy: &[&str]) -> Option<String> {
+    let busy: Vec<String> = busy.iter().map(|id| (*id).to_owned()).collect();
+    outbox.next(&busy, 100).unwrap().map(|entry| entry.id)
+}
+
+#[test]
+fn a_chat_keeps_its_order_and_holds_up_no_other() {
+    let sql = sql();
+    let outbox = Outbox::new(&sql);
+    for (id, chat) in [("a1", "a"), ("a2", "a"), ("b1", "b")] {
+        assert_eq!(outbox.add(&new(id, chat, true), &[], 1), Ok(true));
+    }
+    assert_eq!((next(&outbox, &[]).as_deref(), next(&outbox, &["a1"]).as_deref()), (Some("a1"), Some("b1")));
+    assert_eq!(next(&outbox, &["a1", "b1"]), None);
+    fixed(&outbox, "a1", &[1]);
+    outbox.begin("a1", 2).unwrap();
+    outbox.acknowledge("a1", 3, 3).unwrap();
+    assert_eq!(next(&outbox, &["b1"]).as_deref(), Some("a2"));
+    assert_eq!(outbox.fail("a2", "{}", 4), Ok(Some(vec!["a2".to_owned()])));
+    fixed(&outbox, "b1", &[1]);
+    outbox.acknowledge("b1", 4, 4).unwrap();
+    assert_eq!((next(&outbox, &[]), outbox.waiting(), outbox.next_due()), (None, Ok(0), Ok(None)));
+}
+
+#[test]
+fn what_waits_for_its_time_is_not_overtaken_in_its_chat() {
+    let sql = sql();
+    let outbox = Outbox::new(&sql);
+    for (id, chat) in [("a1", "a"), ("a2", "a"), ("b1", "b")] {
+        outbox.add(&new(id, chat, true), &[], 1).unwrap();
+    }
+    outbox.postpone("a1", 101).unwrap();
+    assert_eq!(next(&outbox, &[]).as_deref(), Some("b1"));
+    assert_eq!((next(&outbox, &["b1"]), outbox.next_due()), (None, Ok(Some(0))));
+    outbox.postpone("a1", 100).unwrap();
+    assert_eq!(next(&outbox, &[]).as_deref(), Some("a1"));
+}
+
+#[test]
+fn what_somebody_waits_for_is_theirs_until_it_has_gone_out_without_an_answer() {
+    let sql = sql();
+    let outbox = Outbox::new(&sql);
+    outbox.add(&new("sync", "a", false), &[], 1).unwrap();
+    outbox.add(&new("async", "a", true), &[], 1).unwrap();
+    assert_eq!(next(&outbox, &[]).as_deref(), Some("async"));
+    fixed(&outbox, "sync", &[1, 2]);
+    outbox.begin("sync", 2).unwrap();
+    assert_eq!(next(&outbox, &[]).as_deref(), Some("sync"));
+    assert_eq!(
+        outbox.messages("sync"),
+        Ok(vec![Fixed { message_id: "sync".into(), bytes: Some(vec![1, 2]) }])
+    );
+    outbox.begin("sync", 9).unwrap();
+    let entry = outbox.entry("sync").unwrap().unwrap();
+    assert_eq!((entry.state, entry.begun, outbox.began(1)), (OutboxStatus::Sending, Some(2), Ok(Some(2))));
+}
+
+#[test]
+fn what_nobody_comes_back_to_is_abandoned_only_if_it_never_left() {
+    let sql = sql();
+    let outbox = Outbox::new(&sql);
+    for (id, is_async) in [("waits", false), ("left", false), ("async", true), ("young", false)] {
+        outbox.add(&new(id, id, is_async), &[], if id == "young" { 2 } else { 1 }).unwrap();
+    }
+    outbox.begin("left", 1).unwrap();
+    assert_eq!(outbox.abandoned(2 + ABANDONED_MS), Ok(vec!["waits".to_owned()]));
+}
+
+#[test]
+fn an_attempt_in_vain_is_followed_by_another_later_and_a_new_connection_hurries_it() {
+    let sql = sql();
+    let outbox = Outbox::new(&sql);
+    outbox.add(&new("a", "a", false), &[], 1).unwrap();
+    assert_eq!(outbox.try_later("a", 100), Ok(true));
+    assert_eq!(outbox.next_due(), Ok(Some(100 + FIRST_PAUSE_MS)));
+    outbox.hurry().unwrap();
+    assert_eq!((outbox.next_due(), next(&outbox, &[]).as_deref()), (Ok(Some(0)), Some("a")));
+    for _ in 2..MOST_ATTEMPTS {
+        assert_eq!(outbox.try_later("a", 100), Ok(true));
+    }
+    assert_eq!(outbox.try_later("a", 100), Ok(false));
+    assert!(outbox.next_due().unwrap().unwrap() <= 100 + LONGEST_PAUSE_MS);
+    // What only waits its turn has no hurry.
+    outbox.add(&new("b", "b", true), &[], 1).unwrap();
+    outbox.postpone("b", 500).unwrap();
+    outbox.hurry().unwrap();
+    outbox.fail("a", "{}", 1).unwrap();
+    assert_eq!(outbox.next_due(), Ok(Some(500)));
+}
+
+#[test]
+fn asked_twice_is_one_entry_and_files_come_back_whole() {
+    let sql = sql();
+    let outbox = Outbox::new(&sql);
+    let large = vec![7; PART_BYTES * 2 + 5];
+    let files: [&[u8]; 3] = [&large, &[], &[9]];
+    assert_eq!(outbox.add(&new("a", "a", true), &files, 1), Ok(true));
+    assert_eq!(outbox.add(&new("a", "a", true), &files, 1), Ok(false));
+    assert_eq!((outbox.file("a", 0), outbox.file("a", 1)), (Ok(files[0].to_vec()), Ok(vec![])));
+    assert_eq!((outbox.file("a", 2), outbox.request("a")), (Ok(vec![9]), Ok(Some("{}".into()))));
+    fixed(&outbox, "a", &[1]);
+    assert_eq!((outbox.file("a", 0), outbox.request("a")), (Ok(vec![]), Ok(None)));
+}
+
+#[test]
+fn of_several_messages_the_last_one_ends_the_entry() {
+    let sql = sql();
+    let outbox = Outbox::new(&sql);
+    outbox.add(&new("a", "chat", true), &[], 1).unwrap();
+    for (place, id) in ["a", "b", "c"].into_iter().enumerate() {
+        outbox.fix("a", place, id, vec![1]).unwrap();
+        // A second attempt, cut off in the middle, fixes the same ones again.
+        outbox.fix("a", place, id, vec![2]).unwrap();
+    }
+    outbox.all_fixed("a").unwrap();
+    outbox.begin("a", 2).unwrap();
+    let acknowledge = |id: &str| outbox.acknowledge(id, 5, 5).unwrap();
+    assert_eq!(acknowledge("b"), Some(Acknowledged { bytes: vec![1], ended: None }));
+    assert_eq!((acknowledge("b"), acknowledge("x")), (None, None));
+    assert_eq!(acknowledge("a").unwrap().ended, None);
+    let bytes: Vec<Option<Vec<u8>>> =
+        outbox.messages("a").unwrap().into_iter().map(|one| one.bytes).collect();
+    assert_eq!(bytes, [None, None, Some(vec![1])]);
+    assert_eq!(outbox.of_message("c").unwrap().unwrap().id, "a");
+    let ended = acknowledge("c").unwrap().ended.unwrap();
+    assert_eq!(
+        (ended.state, ended.acknowledged, ended.message_id.as_str()),
+        (OutboxStatus::Sent, Some(5), "a")
+    );
+}
+
+#[test]
+fn a_failure_names_what_whatsapp_does_not_have() {
+    let sql = sql();
+    let outbox = Outbox::new(&sql);
+    outbox.add(&new("a", "chat", true), &[], 1).unwrap();
+    for (place, id) in ["a", "b", "c"].into_iter().enumerate() {
+        outbox.fix("a", place, id, vec![1]).unwrap();
+    }
+    outbox.all_fixed("a").unwrap();
+    outbox.acknowledge("a", 5, 5).unwrap();
+    assert_eq!(outbox.fail("a", "why", 6), Ok(Some(vec!["b".to_owned(), "c".to_owned()])));
+    assert_eq!(outbox.fail("a", "again", 7), Ok(None));
+    assert_eq!(outbox.entry("a").unwrap().unwrap().error.as_deref(), Some("why"));
+}
+
+#[test]
+fn an_end_is_final_but_an_ack_outranks_a_failure_of_ours() {
+    let sql = sql();
+    let outbox = Outbox::new(&sql);
+    outbox.add(&new("a", "a", true), &[], 1).unwrap();
+    fixed(&outbox, "a", &[1]);
+    outbox.fail("a", "why", 2).unwrap();
+    assert!(outbox.acknowledge("a", 3, 3).unwrap().unwrap().ended.is_some());
+    assert_eq!(outbox.fail("a", "late", 4), Ok(None));
+    let entry = outbox.of_message("a").unwrap().unwrap();
+    assert_eq!((entry.state, entry.error, entry.acknowledged), (OutboxStatus::Sent, None, Some(3)));
+    outbox.trim(3 + KEPT_MS).unwrap();
+    assert!(outbox.entry("a").unwrap().is_some());
+    outbox.trim(4 + KEPT_MS).unwrap();
+    assert_eq!((outbox.entry("a"), outbox.messages("a")), (Ok(None), Ok(vec![])));
+}
+
+#[test]
+fn the_times_of_sends_are_counted_once_a_message() {
+    let sql = sql();
+    let outbox = Outbox::new(&sql);
+    for (id, at) in [("a", 10), ("b", 20), ("c", 30)] {
+        outbox.add(&new(id, id, true), &[], 1).unwrap();
+        outbox.begin(id, at).unwrap();
+        outbox.begin(id, at + 100).unwrap();
+    }
+    assert_eq!((outbox.began(1), outbox.began(3), outbox.began(4)), (Ok(Some(30)), Ok(Some(10)), Ok(None)));
+    assert_eq!((outbox.begun_since(10), outbox.begun_since(11)), (Ok(3), Ok(2)));
+}
+
+#[test]
+fn a_new_chat_is_counted_once_from_its_first_message() {
+    let sql = sql();
+    let outbox = Outbox::new(&sql);
+    for (id, chat, at) in [("a1", "a", 10), ("a2", "a", 20), ("b1", "b", 15)] {
+        outbox.add(&NewEntry { is_new_chat: true, ..new(id, chat, true) }, &[], 1).unwrap();
+        outbox.begin(id, at).unwrap();
+    }
+    outbox.add(&new("old", "old", true), &[], 1).unwrap();
+    outbox.begin("old", 30).unwrap();
+    assert_eq!(
+        (outbox.chat_begun(1), outbox.chat_begun(2), outbox.chat_begun(3)),
+        (Ok(Some(15)), Ok(Some(10)), Ok(None))
+    );
+    assert_eq!((outbox.has_begun_chat("a", 20), outbox.has_begun_chat("a", 21)), (Ok(true), Ok(false)));
+    assert_eq!((outbox.is_new_chat("b1"), outbox.is_new_chat("old")), (Ok(true), Ok(false)));
+}

@@ -1,0 +1,3 @@
+//! Chats.
+
+pub mod read;
