@@ -6,9 +6,9 @@ use gateway_domain::lifecycle::{Cause, Happening};
 use gateway_domain::timeline::DAY_MS;
 use gateway_sql::SqlError;
 
-use crate::journal::{MAX_STRETCHES, STRETCHES_KEPT_MS};
 use crate::polls::Polls;
 use crate::room::{Link, Room, json};
+use crate::stretches::{MAX_STRETCHES, STRETCHES_KEPT_MS};
 use crate::{backfill, clock, forward, polls, projection, reach, sending};
 
 /// While a session should be connected its alarm fires at least this often: without it the runtime drops object

@@ -23,6 +23,7 @@ pub mod outbox;
 pub mod polls;
 pub mod schema;
 pub mod showing;
+pub mod stretches;
 pub mod telling;
 pub mod thumbnail;
 pub mod turn;
@@ -41,6 +42,8 @@ mod backfill;
 pub mod clock;
 #[cfg(target_arch = "wasm32")]
 mod connection;
+#[cfg(target_arch = "wasm32")]
+mod erasing;
 #[cfg(target_arch = "wasm32")]
 mod fetching;
 #[cfg(target_arch = "wasm32")]
@@ -75,6 +78,8 @@ mod room;
 mod runtime;
 #[cfg(target_arch = "wasm32")]
 mod sending;
+#[cfg(target_arch = "wasm32")]
+mod settling;
 #[cfg(target_arch = "wasm32")]
 mod transmitting;
 #[cfg(target_arch = "wasm32")]

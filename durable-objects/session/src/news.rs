@@ -18,7 +18,7 @@ use crate::journal::Record;
 use crate::library::contacts::Person;
 use crate::room::{Room, json};
 use crate::telling::{self, Told};
-use crate::{clock, inbound, read_receipt, sending};
+use crate::{clock, inbound, read_receipt, settling};
 
 impl Room {
     /// A QR code is out.
@@ -174,7 +174,7 @@ impl Room {
             if message.status.as_deref() == Some("pending") && status != "failed" {
                 self.journal.set_timestamp(&message.id, timestamp)?;
                 let detail = self.journal.messages().detail(message)?;
-                let payload = json(&sending::from_me(message, detail, timestamp));
+                let payload = json(&settling::from_me(message, detail, timestamp));
                 self.journal.append(&clock::event_id(), "message.from_me", epoch, now, &payload)?;
             }
         }
