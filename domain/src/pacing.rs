@@ -9,9 +9,6 @@ mod tests;
 
 use std::time::Duration;
 
-/// How long a send is remembered, in milliseconds: rows from before `now` less this are of no use.
-pub const MEMORY_MS: u64 = HOUR_MS + 1;
-
 const MINUTE_MS: u64 = 60_000;
 const HOUR_MS: u64 = 3_600_000;
 

@@ -171,16 +171,6 @@ impl Outgoing {
         });
         files.collect()
     }
-
-    /// Puts files back that were taken out.
-    pub fn put_data(&mut self, files: Vec<Vec<u8>>) {
-        let mut files = files.into_iter();
-        for media in self.content.medias_mut() {
-            if let Source::Data(bytes) = &mut media.source {
-                *bytes = files.next().unwrap_or_default();
-            }
-        }
-    }
 }
 
 impl Media {

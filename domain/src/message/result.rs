@@ -11,7 +11,7 @@ use crate::error::ErrorDetail;
 pub struct SendResult {
     /// `sync` or `async`.
     pub mode: String,
-    /// The outbox entry of an asynchronous send.
+    /// The outbox entry: of an asynchronous send, and where an entry is shown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outbox_id: Option<String>,
     /// Whether an earlier answer to the same `Idempotency-Key` was replayed.
@@ -94,12 +94,6 @@ impl SendResult {
         }
     }
 
-    /// An asynchronous send that was taken; its message's id on WhatsApp is chosen.
-    #[must_use]
-    pub fn queued(outbox_id: impl Into<String>, wa_message_id: impl Into<String>) -> Self {
-        Self::entry(outbox_id, OutboxStatus::Queued, Some(wa_message_id.into()), None)
-    }
-
     /// What is known of an outbox entry.
     #[must_use]
     pub fn entry(
@@ -137,7 +131,8 @@ mod tests {
             json!({"mode":"sync","status":"sent","timestamp":1_700_000_000_000_u64,"waMessageId":"3EB0"});
         assert_eq!(json!(sent), body);
         assert_eq!(json!(sent.replayed())["replayed"], json!(true));
-        let queued = SendResult::queued("01ARZ3NDEKTSV4RRFFQ69G5FAV", "3EB0");
+        let queued =
+            SendResult::entry("01ARZ3NDEKTSV4RRFFQ69G5FAV", OutboxStatus::Queued, Some("3EB0".into()), None);
         assert_eq!(
             json!(queued),
             json!({"mode":"async","outboxId":"01ARZ3NDEKTSV4RRFFQ69G5FAV","status":"queued","waMessageId":"3EB0"})

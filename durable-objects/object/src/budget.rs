@@ -34,6 +34,20 @@ impl Share {
         }
     }
 
+    /// Takes more, to have so many bytes in all; `false` when there is not as much.
+    #[must_use]
+    pub fn grow(&mut self, bytes: usize) -> bool {
+        let bytes = bytes.min(MOST_BYTES);
+        let more = bytes.saturating_sub(self.0);
+        let held = HELD.get();
+        let is_there = held.saturating_add(more) <= MOST_BYTES;
+        if is_there {
+            HELD.set(held + more);
+            self.0 += more;
+        }
+        is_there
+    }
+
     /// Gives back all but the n-th part.
     pub fn divide(&mut self, n: usize) {
         self.shrink(self.0 / n.max(1));
@@ -74,7 +88,10 @@ mod tests {
         second.shrink(half);
         let third = Share::take(1).unwrap();
         assert!(Share::take(1).is_none());
-        drop((first, second, third));
+        assert!(!second.grow(half));
+        drop(first);
+        assert!(second.grow(half + 1));
+        drop((second, third));
         let all = Share::take(usize::MAX).unwrap();
         assert!(Share::take(1).is_none());
         drop(all);

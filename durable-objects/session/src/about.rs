@@ -2,7 +2,7 @@
 //! what is known of that message; what can't be done with it is refused.
 
 use gateway_domain::error::ApiError;
-use gateway_domain::message::limits::EDIT_WINDOW_MS;
+use gateway_domain::message::limits::{EDIT_WINDOW_MS, MAX_CAPTION_CHARS};
 use gateway_domain::message::{Edit, Forward, Reaction, Revoke, Vote};
 use gateway_sql::{Sql, SqlError};
 use whatsapp_rust::proto_helpers::MessageExt;
@@ -110,6 +110,10 @@ impl<S: Sql> About<'_, S> {
         let edited = match known.kind.as_str() {
             "text" => Message { conversation: Some(edit.text.clone()), ..Message::default() },
             "image" | "video" | "document" => {
+                if edit.text.chars().count() > MAX_CAPTION_CHARS {
+                    let error = format!("A caption must be {MAX_CAPTION_CHARS} characters at most.");
+                    return Err(ApiError::validation("text", error).into());
+                }
                 let raw = self.whole(&known)?;
                 let mut edited = content::unwrap(&raw).clone();
                 edited.message_context_info = MessageField::none();
@@ -255,6 +259,7 @@ impl<S: Sql> About<'_, S> {
     /// The message a caller means. Without their word only one that is known.
     fn target<'a>(&self, chat: &'a str, id: &'a str, sender: Option<&str>) -> Result<Target<'a>, Refused> {
         if let Some(known) = self.find(chat, id, sender)?.filter(|known| !known.revoked) {
+            reached(&known)?;
             return Ok(self.target_of(chat, id, &known));
         }
         let author = sender.ok_or_else(ApiError::not_found)?;
@@ -279,9 +284,7 @@ impl<S: Sql> About<'_, S> {
         if known.revoked {
             return Err(ApiError::conflict("The message was taken back.").into());
         }
-        if known.status.as_deref() == Some("failed") {
-            return Err(ApiError::conflict("The message was not sent.").into());
-        }
+        reached(&known)?;
         Ok(known)
     }
 
@@ -312,6 +315,15 @@ impl<S: Sql> About<'_, S> {
             return Some(self.own_jid.clone());
         }
         if jid.ends_with("@lid") { self.names.phone_of(jid) } else { self.names.lid_of(jid) }
+    }
+}
+
+/// What WhatsApp doesn't have can't be talked about: it would be heard of before it comes.
+fn reached(known: &Stored) -> Result<(), ApiError> {
+    match known.status.as_deref() {
+        Some("failed") => Err(ApiError::conflict("The message was not sent.")),
+        Some("pending") => Err(ApiError::conflict("The message has not been sent yet.")),
+        _ => Ok(()),
     }
 }
 

@@ -8,13 +8,22 @@ use whatsapp_rust::types::events::Event;
 
 use crate::names::{Names, WhoIs};
 
-/// The table, for the object's schema. A chat has a row once it is shown, read or arranged.
-pub const TABLES: &[&str] = &["CREATE TABLE IF NOT EXISTS chat (
+/// The tables, for the object's schema. A chat has a row once it is shown, read or arranged. How far it was read is the place
+/// of a message in the order in which they came (the rowid of its details, which are never removed): several have the same
+/// second, and an older one may come late.
+pub const TABLES: &[&str] = &[
+    "CREATE TABLE IF NOT EXISTS chat (
        id INTEGER PRIMARY KEY, jid TEXT NOT NULL UNIQUE, read_through INTEGER NOT NULL DEFAULT 0,
-       archived INTEGER NOT NULL DEFAULT 0, pinned INTEGER NOT NULL DEFAULT 0, muted_until INTEGER)"];
+       archived INTEGER NOT NULL DEFAULT 0, pinned INTEGER NOT NULL DEFAULT 0, muted_until INTEGER)",
+    "CREATE INDEX IF NOT EXISTS message_detail_by_chat ON message_detail (chat)",
+];
 
-/// The most messages that are marked as read at a time; of a longer backlog the newest.
+/// The most messages that are marked as read at a time.
 const MOST_UNREAD: u32 = 500;
+
+/// The messages in the order in which they came.
+const AS_THEY_CAME: &str = "message_detail AS detail CROSS JOIN message ON message.chat = detail.chat \
+    AND message.sender = detail.sender AND message.id = detail.id";
 
 /// A message nobody has read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,13 +48,20 @@ impl<'sql, S: Sql> Chats<'sql, S> {
     /// # Errors
     /// When the database fails or holds something else.
     pub fn show(&self, session: &str, jid: &str) -> Result<Option<Chat>, SqlError> {
-        let last = self.0.query("SELECT MAX(timestamp) FROM message WHERE chat = ?1", &[jid.into()])?;
+        let last = self.0.query(
+            &format!(
+                "SELECT timestamp FROM {AS_THEY_CAME} WHERE detail.chat = ?1 ORDER BY detail.rowid DESC LIMIT 1"
+            ),
+            &[jid.into()],
+        )?;
         let last = last.first().map_or(Ok(None), |row| row.optional_integer(0))?;
         let (Some(last), Ok(parsed)) = (last, parse_recipient(jid)) else { return Ok(None) };
         self.know(jid)?;
         let rows = self.0.query(
-            "SELECT id, archived, pinned, muted_until, (SELECT COUNT(*) FROM message \
-                WHERE message.chat = chat.jid AND from_me = 0 AND timestamp > read_through) FROM chat WHERE jid = ?1",
+            &format!(
+                "SELECT id, archived, pinned, muted_until, (SELECT COUNT(*) FROM {AS_THEY_CAME} \
+                    WHERE detail.chat = ?1 AND detail.rowid > read_through AND from_me = 0) FROM chat WHERE jid = ?1"
+            ),
             &[jid.into()],
         )?;
         let Some(row) = rows.first() else { return Ok(None) };
@@ -65,41 +81,73 @@ impl<'sql, S: Sql> Chats<'sql, S> {
         }))
     }
 
-    /// What came and was not read, the oldest first, and the time of the newest of it.
+    /// What came and was not read, the oldest first, and the place of the last of it.
     ///
     /// # Errors
     /// When the database fails or holds something else.
     pub fn unread(&self, jid: &str) -> Result<(Vec<Unread>, u64), SqlError> {
         let rows = self.0.query(
-            "SELECT message.id, message.sender, json_extract(document, '$.senderLid'), timestamp FROM message \
-             LEFT JOIN message_detail AS detail ON detail.chat = message.chat \
-                AND detail.sender = message.sender AND detail.id = message.id \
-             WHERE message.chat = ?1 AND from_me = 0 \
-                AND timestamp > COALESCE((SELECT read_through FROM chat WHERE jid = ?1), 0) \
-             ORDER BY timestamp DESC LIMIT ?2",
+            &format!(
+                "SELECT message.id, message.sender, json_extract(document, '$.senderLid'), detail.rowid \
+                 FROM {AS_THEY_CAME} WHERE detail.chat = ?1 AND from_me = 0 \
+                 AND detail.rowid > COALESCE((SELECT read_through FROM chat WHERE jid = ?1), 0) \
+                 ORDER BY detail.rowid LIMIT ?2"
+            ),
             &[jid.into(), MOST_UNREAD.into()],
         )?;
-        let newest = rows.first().map_or(Ok(0), |row| row.integer(3))?;
+        let last = rows.last().map_or(Ok(0), |row| row.integer(3))?;
         // Groups know their members by hidden id.
         let unread = |row: &Row| {
             let hidden = row.optional_text(2)?.filter(|_| jid.ends_with("@g.us"));
             Ok(Unread { id: row.text(0)?, sender: hidden.map_or_else(|| row.text(1), Ok)? })
         };
-        let unread = rows.iter().rev().map(unread).collect::<Result<Vec<_>, SqlError>>()?;
-        Ok((unread, u64::try_from(newest).unwrap_or(0)))
+        let unread = rows.iter().map(unread).collect::<Result<Vec<_>, SqlError>>()?;
+        Ok((unread, u64::try_from(last).unwrap_or(0)))
     }
 
-    /// The chat was read up to here, on whatever device.
+    /// The chat was read up to this place, on whatever device.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn read_through(&self, jid: &str, at: u64) -> Result<(), SqlError> {
+    pub fn read_through(&self, jid: &str, place: u64) -> Result<(), SqlError> {
         self.know(jid)?;
         self.0.query(
             "UPDATE chat SET read_through = ?2 WHERE jid = ?1 AND read_through < ?2",
-            &[jid.into(), whole(at)],
+            &[jid.into(), whole(place)],
         )?;
         Ok(())
+    }
+
+    /// These messages were read, and with them their chats so far.
+    ///
+    /// # Errors
+    /// When the database fails or holds something else.
+    pub fn were_read(&self, ids: &[String]) -> Result<(), SqlError> {
+        for id in ids {
+            let rows = self.0.query(
+                "SELECT detail.chat, detail.rowid FROM message JOIN message_detail AS detail \
+                    ON detail.chat = message.chat AND detail.sender = message.sender AND detail.id = message.id \
+                 WHERE message.id = ?1 AND from_me = 0 LIMIT 20",
+                &[id.into()],
+            )?;
+            for row in &rows {
+                self.read_through(&row.text(0)?, u64::try_from(row.integer(1)?).unwrap_or(0))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The chat was read at this time.
+    fn read_at(&self, jid: &str, at: i64) -> Result<(), SqlError> {
+        let rows = self.0.query(
+            &format!(
+                "SELECT detail.rowid FROM {AS_THEY_CAME} WHERE detail.chat = ?1 AND timestamp <= ?2 \
+                 ORDER BY detail.rowid DESC LIMIT 1"
+            ),
+            &[jid.into(), at.into()],
+        )?;
+        let Some(row) = rows.first() else { return Ok(()) };
+        self.read_through(jid, u64::try_from(row.integer(0)?).unwrap_or(0))
     }
 
     /// What the owner did to a chat on the phone; all else is none of its business.
@@ -124,8 +172,7 @@ impl<'sql, S: Sql> Chats<'sql, S> {
                 self.set(&update.jid, "muted_until", until)
             }
             Event::MarkChatAsReadUpdate(update) if update.action.read != Some(false) => {
-                let at = u64::try_from(update.timestamp.timestamp_millis()).unwrap_or(0);
-                self.read_through(&Names::new(self.0).name(&update.jid), at)
+                self.read_at(&Names::new(self.0).name(&update.jid), update.timestamp.timestamp_millis())
             }
             _ => Ok(()),
         }
@@ -203,14 +250,20 @@ mod tests {
         }
         let shown = |chats: &Chats<'_, NativeSql>| chats.show("s", CHAT).unwrap().unwrap();
         assert_eq!((shown(&chats).unread_count, shown(&chats).last_message_at), (2, Some(20)));
-        let (unread, newest) = chats.unread(CHAT).unwrap();
+        let (unread, last) = chats.unread(CHAT).unwrap();
         let ids: Vec<&str> = unread.iter().map(|one| one.id.as_str()).collect();
-        assert_eq!((ids, newest, unread[0].sender.as_str()), (vec!["a", "b"], 20, CHAT));
-        chats.read_through(CHAT, 10).unwrap();
+        assert_eq!((ids, unread[0].sender.as_str()), (vec!["a", "b"], CHAT));
+        chats.were_read(&["a".to_owned(), "mine".to_owned(), "nobody's".to_owned()]).unwrap();
         assert_eq!(shown(&chats).unread_count, 1);
-        chats.read_through(CHAT, 20).unwrap();
-        chats.read_through(CHAT, 5).unwrap();
+        chats.read_through(CHAT, last).unwrap();
+        chats.were_read(&["a".to_owned()]).unwrap();
         assert_eq!((shown(&chats).unread_count, chats.unread(CHAT).unwrap().0.len()), (0, 0));
+        // It comes late, and of the same second as one that was read.
+        hear(&journal, CHAT, "late", false, 5);
+        hear(&journal, CHAT, "same", false, 20);
+        assert_eq!(shown(&chats).unread_count, 2);
+        chats.read_at(CHAT, 5).unwrap();
+        assert_eq!(chats.unread(CHAT).unwrap().0[0].id, "same");
         assert_eq!(shown(&chats).id, shown(&chats).id);
     }
 

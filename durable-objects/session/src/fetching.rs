@@ -19,21 +19,47 @@ pub struct Fetched {
     pub content_type: Option<String>,
 }
 
-/// Fetches a file of `most` bytes at most. `field` is what the caller's request calls the URL.
+/// Why there is no file.
+pub enum Unfetched {
+    /// It can't be had.
+    Refused(ApiError),
+    /// The isolate has no memory for it now.
+    Crowded,
+}
+
+impl From<ApiError> for Unfetched {
+    fn from(error: ApiError) -> Self {
+        Self::Refused(error)
+    }
+}
+
+/// Fetches a file of `most` bytes at most, into memory as long as there `is_room` for so many. `field` is what the caller's
+/// request calls the URL.
 ///
 /// # Errors
 /// `validation_error` naming the field, whatever went wrong: the URL is the caller's, and so is the server behind it. It
 /// is not `gateway_unavailable` even where the network failed or nothing came in time, for the gateway is as well as it was
 /// and trying again helps only if that server changes. `details.status` has the status of an answer that is not the file;
 /// `details.maxBytes` is there when the file is too large.
-pub async fn fetch(env: &Env, field: &str, url: &str, most: usize) -> Result<Fetched, ApiError> {
+pub async fn fetch(
+    env: &Env,
+    field: &str,
+    url: &str,
+    most: usize,
+    is_room: impl FnMut(usize) -> bool,
+) -> Result<Fetched, Unfetched> {
     let outbound = Outbound::of(env);
     let errand = Errand::new(field, url, most, outbound.reach())?;
-    let fetched = within(Duration::from_secs(MAX_SECONDS), run(errand, &outbound, most)).await;
-    fetched.unwrap_or_else(|| Err(Errand::late(field)))
+    let fetched = within(Duration::from_secs(MAX_SECONDS), run(errand, &outbound, most, is_room)).await;
+    fetched.unwrap_or_else(|| Err(Errand::late(field).into()))
 }
 
-async fn run(mut errand: Errand<'_>, outbound: &Outbound, most: usize) -> Result<Fetched, ApiError> {
+async fn run(
+    mut errand: Errand<'_>,
+    outbound: &Outbound,
+    most: usize,
+    mut is_room: impl FnMut(usize) -> bool,
+) -> Result<Fetched, Unfetched> {
     loop {
         outbound.look_up(errand.address()).await.map_err(|refused| errand.refused(refused))?;
         let request = request(errand.address().as_str()).map_err(|_| errand.failed())?;
@@ -52,10 +78,11 @@ async fn run(mut errand: Errand<'_>, outbound: &Outbound, most: usize) -> Result
             continue;
         }
         let mut bytes = Vec::new();
-        match answered.read(&mut bytes, most).await {
+        match answered.read_while(&mut bytes, most, &mut is_room).await {
             End::Whole => errand.ended(bytes.len())?,
-            End::More => return Err(errand.too_large()),
-            End::Broken => return Err(errand.failed()),
+            End::More => return Err(errand.too_large().into()),
+            End::Broken => return Err(errand.failed().into()),
+            End::Crowded => return Err(Unfetched::Crowded),
         }
         let content_type = answered.header("content-type").filter(|name| name.len() <= MAX_TYPE_BYTES);
         return Ok(Fetched { bytes, content_type });

@@ -307,13 +307,13 @@ impl<S: Sql> Journal<S> {
     }
 
     /// Raises the status of messages this number sent; returns the ids that changed. A status never goes down
-    /// (pending, sent, delivered, read, played), and `failed` only follows `pending`.
+    /// (pending, failed, sent, delivered, read, played): what was given up may have arrived all the same.
     ///
     /// # Errors
     /// When the database fails.
     pub fn raise_status(&self, ids: &[String], status: &str) -> Result<Vec<String>, SqlError> {
-        let rank = "CASE ?2 WHEN 'failed' THEN 1 WHEN 'sent' THEN 1 WHEN 'delivered' THEN 2 WHEN 'read' THEN 3 WHEN 'played' THEN 4 ELSE 0 END";
-        let held = "CASE status WHEN 'pending' THEN 0 WHEN 'failed' THEN 1 WHEN 'sent' THEN 1 WHEN 'delivered' THEN 2 WHEN 'read' THEN 3 ELSE 4 END";
+        let rank = "CASE ?2 WHEN 'failed' THEN 1 WHEN 'sent' THEN 2 WHEN 'delivered' THEN 3 WHEN 'read' THEN 4 WHEN 'played' THEN 5 ELSE 0 END";
+        let held = "CASE status WHEN 'pending' THEN 0 WHEN 'failed' THEN 1 WHEN 'sent' THEN 2 WHEN 'delivered' THEN 3 WHEN 'read' THEN 4 ELSE 5 END";
         let mut raised = Vec::new();
         for id in ids {
             let changed = self.0.query(
@@ -515,6 +515,9 @@ mod tests {
             |status: &str| journal.raise_status(&["A".into(), "B".into(), "C".into()], status).unwrap();
         assert_eq!(raise("sent"), ["A"]);
         assert_eq!(raise("failed"), Vec::<String>::new());
+        let given_up = MessageRow { from_me: true, status: Some("failed".into()), ..text("D") };
+        journal.insert_message(&given_up).unwrap();
+        assert_eq!(journal.raise_status(&["D".to_owned()], "sent").unwrap(), ["D"]);
         assert_eq!(raise("read"), ["A"]);
         assert_eq!(raise("delivered"), Vec::<String>::new());
         assert_eq!(raise("played"), ["A"]);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures::future::{Either, select};
 use gateway_domain::error::{ApiError, ErrorCode};
+use gateway_object::budget::Share;
 use whatsapp_rust::download::Downloadable;
 use whatsapp_rust::proto_helpers::MessageExt;
 use whatsapp_rust::waproto::whatsapp::Message;
@@ -17,6 +18,10 @@ use crate::sending::cannot_send;
 /// The largest medium that is fetched: it is verified as a whole before a byte of it is handed on, in the memory that all
 /// sessions of the isolate share.
 pub const MAX_BYTES: u64 = 16 * 1_024 * 1_024;
+/// What lies there, what that is decrypted to, and the answer's copy.
+const COPIES: usize = 3;
+/// How long a file waits for memory.
+const MEMORY_PATIENCE: Duration = Duration::from_secs(5);
 /// How long WhatsApp's media host may take.
 const PATIENCE: Duration = Duration::from_secs(40);
 
@@ -43,6 +48,9 @@ pub async fn fetch(room: &Rc<Room>, id: &str, chat: Option<&str>) -> Result<Resp
         return Err(ApiError::conflict(message).with("maxBytes", MAX_BYTES));
     }
     let connection = room.connection().ok_or_else(|| cannot_send(room.status()))?;
+    let announced = usize::try_from(length.unwrap_or(MAX_BYTES)).unwrap_or(usize::MAX);
+    let share = Share::within(announced.saturating_mul(COPIES), MEMORY_PATIENCE).await;
+    let _share = share.ok_or_else(|| ApiError::unavailable("Too many files at once; try again shortly."))?;
     let fetched = std::pin::pin!(connection.client.download(medium));
     let bytes = match select(fetched, Delay::from(PATIENCE)).await {
         Either::Left((Ok(bytes), _)) => bytes,

@@ -18,7 +18,7 @@ use crate::journal::Record;
 use crate::library::contacts::Person;
 use crate::room::{Room, json};
 use crate::telling::{self, Told};
-use crate::{clock, inbound, read_receipt, settling};
+use crate::{clock, inbound, read_receipt, sending, settling};
 
 impl Room {
     /// A QR code is out.
@@ -69,6 +69,10 @@ impl Room {
         match stored {
             Ok(true) => {
                 self.writer_seen(&inbound, &message.info);
+                // Their chat is no new one any more.
+                if self.outgoing.holds_back_new_chats.take() {
+                    sending::reconsider(self);
+                }
                 // The read receipt goes before any consumer sees the event.
                 if !(inbound.is_message() && read_receipt::send(self, connection, &message.info)) {
                     self.changed();
@@ -135,13 +139,22 @@ impl Room {
 
     /// Somebody's device received or read what this number sent.
     pub fn receipt_in(self: &Rc<Self>, receipt: &Receipt) {
+        let ids: Vec<String> = receipt.message_ids.iter().map(ToString::to_string).collect();
+        // Another device of this number has read them: the server tells the two kinds by the number's privacy settings.
+        let is_own = receipt.source.is_from_me
+            || matches!(receipt.r#type, ReceiptType::ReadSelf | ReceiptType::PlayedSelf);
+        if is_own
+            && matches!(receipt.r#type, ReceiptType::Read | ReceiptType::ReadSelf | ReceiptType::PlayedSelf)
+            && let Err(error) = Chats::new(self.journal.messages().sql()).were_read(&ids)
+        {
+            worker::console_error!("a chat could not be written: {error}");
+        }
         let status = match receipt.r#type {
             ReceiptType::Delivered | ReceiptType::Inactive => "delivered",
             ReceiptType::Read => "read",
             ReceiptType::Played => "played",
             _ => return,
         };
-        let ids: Vec<String> = receipt.message_ids.iter().map(ToString::to_string).collect();
         let timestamp = u64::try_from(receipt.timestamp.timestamp_millis()).unwrap_or(0);
         self.status_changed(&ids, status, timestamp, Some(&receipt.source));
     }
@@ -171,7 +184,7 @@ impl Room {
         let messages = messages.collect::<Result<Vec<_>, _>>()?;
         let raised = self.journal.raise_status(ids, status)?;
         for message in messages.iter().filter(|message| raised.contains(&message.id)) {
-            if message.status.as_deref() == Some("pending") && status != "failed" {
+            if matches!(message.status.as_deref(), Some("pending" | "failed")) && status != "failed" {
                 self.journal.set_timestamp(&message.id, timestamp)?;
                 let detail = self.journal.messages().detail(message)?;
                 let payload = json(&settling::from_me(message, detail, timestamp));

@@ -37,6 +37,22 @@ const DELETE_CONNECT_MS: u64 = 8_000;
 /// How long after an unconfirmed unlink the connection's end may take to tell more.
 const LOGOUT_VERDICT_MS: u64 = 3_000;
 
+/// A request's body, with what says where in it files are.
+pub struct Files {
+    body: Vec<u8>,
+    lengths: Option<String>,
+}
+
+impl Files {
+    /// The JSON, and the files behind it.
+    pub fn split(&self) -> Option<(&[u8], Vec<&[u8]>)> {
+        match &self.lengths {
+            Some(lengths) => framed(&self.body, lengths),
+            None => Some((&self.body, Vec::new())),
+        }
+    }
+}
+
 /// See the module.
 #[durable_object]
 pub struct Session {
@@ -59,14 +75,10 @@ impl DurableObject for Session {
         let Ok(room) = &self.room else { return refuse(&ApiError::internal()) };
         let (socket, lengths) = (request.headers().get(SOCKET_HEADER)?, request.headers().get(FILES_HEADER)?);
         let body = if socket.is_some() { Vec::new() } else { request.bytes().await? };
-        let mut files = Vec::new();
-        let request = match (socket, lengths) {
-            (Some(header), _) => from_header::<SessionRequest>(&header),
-            (None, None) => serde_json::from_slice(&body).ok(),
-            (None, Some(lengths)) => framed(&body, &lengths).and_then(|(json, behind)| {
-                files = behind;
-                serde_json::from_slice(json).ok()
-            }),
+        let files = Files { body, lengths };
+        let request = match socket {
+            Some(header) => from_header::<SessionRequest>(&header),
+            None => files.split().and_then(|(json, _)| serde_json::from_slice(json).ok()),
         };
         let Some(request) = request else { return refuse(&ApiError::internal()) };
         if matches!(request.call, Call::Delete) && room.is_half_erased() {
@@ -80,7 +92,7 @@ impl DurableObject for Session {
             return refuse(&error);
         }
         room.resume(clock::now());
-        let answered = answer(room, request.call, request.wish, &files).await;
+        let answered = answer(room, request.call, request.wish, files).await;
         match answered {
             Ok(response) => Ok(response),
             Err(error) => refuse(&error),
@@ -137,7 +149,7 @@ async fn answer(
     room: &Rc<Room>,
     call: Call,
     wish: Option<u64>,
-    files: &[&[u8]],
+    files: Files,
 ) -> core::result::Result<Response, ApiError> {
     match call {
         Call::Start => {

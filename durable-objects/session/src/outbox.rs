@@ -4,6 +4,7 @@
 //! way, the same bytes go again under the same id, and WhatsApp drops the second (docs/decisions/outbox.md).
 
 use gateway_domain::message::OutboxStatus;
+use gateway_domain::timeline::DAY_MS;
 use gateway_sql::{Row, Sql, SqlError, Value};
 
 #[cfg(test)]
@@ -15,19 +16,20 @@ pub const TABLES: &[&str] = &[
     "DROP TABLE IF EXISTS outbox",
     "DROP TABLE IF EXISTS outbox_media",
     // The order of `number` is the order of sending within a chat. request is what was asked for, until it has become
-    // messages; begun is when the first of them first went to the socket; due is when it is tried again.
+    // messages; begun is when the first of them first went to the socket, and is_new_chat whether that began a chat; due is
+    // when it is tried again.
     "CREATE TABLE IF NOT EXISTS outbox (
        number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, message_id TEXT NOT NULL, chat TEXT NOT NULL,
        is_async INTEGER NOT NULL, state TEXT NOT NULL, request TEXT, error TEXT, attempts INTEGER NOT NULL,
        created INTEGER NOT NULL, begun INTEGER, due INTEGER NOT NULL, ended INTEGER, acknowledged INTEGER,
-       is_new_chat INTEGER NOT NULL)",
-    "CREATE INDEX IF NOT EXISTS outbox_waiting ON outbox (number) WHERE state IN ('queued', 'sending')",
-    "CREATE INDEX IF NOT EXISTS outbox_waiting_by_chat ON outbox (chat, number) WHERE state IN ('queued', 'sending')",
+       is_new_chat INTEGER)",
+    "CREATE INDEX IF NOT EXISTS outbox_waiting ON outbox (chat, number) WHERE state IN ('queued', 'sending')",
     "CREATE INDEX IF NOT EXISTS outbox_by_message ON outbox (message_id)",
     "CREATE INDEX IF NOT EXISTS outbox_by_begun ON outbox (begun) WHERE begun IS NOT NULL",
     // What it has become: one message, of an album one and one for each of its files.
     "CREATE TABLE IF NOT EXISTS outbox_message (
-       message_id TEXT PRIMARY KEY, outbox TEXT NOT NULL, place INTEGER NOT NULL, bytes BLOB, acknowledged INTEGER)",
+       message_id TEXT PRIMARY KEY, outbox TEXT NOT NULL, place INTEGER NOT NULL, bytes BLOB, acknowledged INTEGER)
+       WITHOUT ROWID",
     "CREATE INDEX IF NOT EXISTS outbox_message_of ON outbox_message (outbox, place)",
     // Files that came with the request, in parts: a row holds 2 MB at most.
     "CREATE TABLE IF NOT EXISTS outbox_file (
@@ -39,10 +41,12 @@ pub const TABLES: &[&str] = &[
 pub const MOST_WAITING: u64 = 1_000;
 /// The most bytes of files that wait.
 pub const MOST_FILE_BYTES: u64 = 256 * 1_024 * 1_024;
-/// How often a message goes to the socket before it is given up.
+/// How often a message goes to the socket without an answer before it is given up.
 pub const MOST_ATTEMPTS: u32 = 8;
 /// How long one that somebody waited for, and that never left, stays for them to come back.
 pub const ABANDONED_MS: u64 = 5 * 60_000;
+/// How long one that nobody waits for may wait to leave.
+pub const LONGEST_WAIT_MS: u64 = 7 * DAY_MS;
 /// How long an entry is kept after its end, in milliseconds: as long as an `Idempotency-Key`, and some.
 const KEPT_MS: u64 = 48 * 3_600_000;
 /// As much of a file is a row.
@@ -88,10 +92,8 @@ pub struct NewEntry<'a> {
     pub chat: &'a str,
     /// Whether nobody waits for it.
     pub is_async: bool,
-    /// Whether it begins a chat.
-    pub is_new_chat: bool,
-    /// What was asked for.
-    pub request: &'a str,
+    /// What was asked for, where its messages can't be made at once.
+    pub request: Option<&'a str>,
 }
 
 /// A message of an entry.
@@ -137,8 +139,8 @@ impl<'a, S: Sql> Outbox<'a, S> {
     /// When the database fails.
     pub fn add(&self, new: &NewEntry<'_>, files: &[&[u8]], now: u64) -> Result<bool, SqlError> {
         let added = self.0.query(
-            "INSERT INTO outbox (id, message_id, chat, is_async, state, request, attempts, created, due, is_new_chat) \
-             VALUES (?1, ?2, ?3, ?4, 'queued', ?5, 0, ?6, 0, ?7) ON CONFLICT DO NOTHING RETURNING number",
+            "INSERT INTO outbox (id, message_id, chat, is_async, state, request, attempts, created, due) \
+             VALUES (?1, ?2, ?3, ?4, 'queued', ?5, 0, ?6, 0) ON CONFLICT DO NOTHING RETURNING number",
             &[
                 new.id.into(),
                 new.message_id.into(),
@@ -146,7 +148,6 @@ impl<'a, S: Sql> Outbox<'a, S> {
                 new.is_async.into(),
                 new.request.into(),
                 whole(now),
-                new.is_new_chat.into(),
             ],
         )?;
         if added.is_empty() {
@@ -178,6 +179,20 @@ impl<'a, S: Sql> Outbox<'a, S> {
     pub fn request(&self, id: &str) -> Result<Option<String>, SqlError> {
         let rows = self.0.query("SELECT request FROM outbox WHERE id = ?1", &[id.into()])?;
         rows.first().map_or(Ok(None), |row| row.optional_text(0))
+    }
+
+    /// How many bytes a file of an entry has.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn file_length(&self, id: &str, file: usize) -> Result<usize, SqlError> {
+        let file = i64::try_from(file).unwrap_or(i64::MAX);
+        let rows = self.0.query(
+            "SELECT TOTAL(octet_length(bytes)) FROM outbox_file WHERE outbox = ?1 AND file = ?2",
+            &[id.into(), file.into()],
+        )?;
+        let length = rows.first().map_or(Ok(0), |row| row.integer(0))?;
+        Ok(usize::try_from(length).unwrap_or(usize::MAX))
     }
 
     /// A file of an entry.
@@ -215,18 +230,19 @@ impl<'a, S: Sql> Outbox<'a, S> {
         rows.iter().map(fixed).collect()
     }
 
-    /// The bytes of one of its messages are fixed, before the first of them leaves.
+    /// The bytes of one of its messages are fixed, before the first of them leaves; `false` when the entry has ended, or
+    /// that message was fixed before.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn fix(&self, id: &str, place: usize, message_id: &str, bytes: Vec<u8>) -> Result<(), SqlError> {
+    pub fn fix(&self, id: &str, place: usize, message_id: &str, bytes: Vec<u8>) -> Result<bool, SqlError> {
         let place = i64::try_from(place).unwrap_or(i64::MAX);
-        self.0.query(
-            "INSERT INTO outbox_message (message_id, outbox, place, bytes) VALUES (?1, ?2, ?3, ?4) \
-             ON CONFLICT DO NOTHING",
+        let fixed = self.0.query(
+            "INSERT INTO outbox_message (message_id, outbox, place, bytes) SELECT ?1, id, ?3, ?4 FROM outbox \
+             WHERE id = ?2 AND state IN ('queued', 'sending') ON CONFLICT DO NOTHING RETURNING place",
             &[message_id.into(), id.into(), place.into(), Value::Blob(bytes)],
         )?;
-        Ok(())
+        Ok(!fixed.is_empty())
     }
 
     /// All its messages are fixed: what was asked for is not needed any more.
@@ -234,20 +250,25 @@ impl<'a, S: Sql> Outbox<'a, S> {
     /// # Errors
     /// When the database fails.
     pub fn all_fixed(&self, id: &str) -> Result<(), SqlError> {
-        self.0.query("UPDATE outbox SET request = NULL WHERE id = ?1", &[id.into()])?;
+        self.0.query(
+            "UPDATE outbox SET request = NULL WHERE id = ?1 AND state IN ('queued', 'sending')",
+            &[id.into()],
+        )?;
         self.drop_files(id)
     }
 
-    /// It goes to the socket now. The first time is what the limits count.
+    /// It goes to the socket now. The first time is what the limits count. `false` when it has ended meanwhile.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn begin(&self, id: &str, now: u64) -> Result<(), SqlError> {
-        self.0.query(
-            "UPDATE outbox SET state = 'sending', begun = COALESCE(begun, ?2) WHERE id = ?1",
-            &[id.into(), whole(now)],
+    pub fn begin(&self, id: &str, is_new_chat: bool, now: u64) -> Result<bool, SqlError> {
+        let begun = self.0.query(
+            "UPDATE outbox SET state = 'sending', begun = COALESCE(begun, ?2), \
+             is_new_chat = COALESCE(is_new_chat, ?3) \
+             WHERE id = ?1 AND state IN ('queued', 'sending') RETURNING number",
+            &[id.into(), whole(now), is_new_chat.into()],
         )?;
-        Ok(())
+        Ok(!begun.is_empty())
     }
 
     /// It waits until then, and no attempt is counted.
@@ -255,23 +276,27 @@ impl<'a, S: Sql> Outbox<'a, S> {
     /// # Errors
     /// When the database fails.
     pub fn postpone(&self, id: &str, until: u64) -> Result<(), SqlError> {
-        self.0.query("UPDATE outbox SET due = ?2 WHERE id = ?1", &[id.into(), whole(until)])?;
+        self.0.query(
+            "UPDATE outbox SET due = ?2 WHERE id = ?1 AND state IN ('queued', 'sending')",
+            &[id.into(), whole(until)],
+        )?;
         Ok(())
     }
 
-    /// It was tried in vain, and is tried again later, whoever waits; `false` when that was the last attempt.
+    /// It was tried in vain, and is tried again later, whoever waits; how often that was.
     ///
     /// # Errors
     /// When the database fails or holds something else.
-    pub fn try_later(&self, id: &str, now: u64) -> Result<bool, SqlError> {
-        let Some(entry) = self.entry(id)? else { return Ok(true) };
-        let attempts = entry.attempts + 1;
+    pub fn try_later(&self, id: &str, now: u64) -> Result<u32, SqlError> {
+        let Some(entry) = self.entry(id)? else { return Ok(0) };
+        let attempts = entry.attempts.saturating_add(1);
         let pause = FIRST_PAUSE_MS.saturating_mul(1 << entry.attempts.min(16)).min(LONGEST_PAUSE_MS);
         self.0.query(
-            "UPDATE outbox SET attempts = ?2, due = ?3, is_async = 1 WHERE id = ?1",
+            "UPDATE outbox SET attempts = ?2, due = ?3, is_async = 1 \
+             WHERE id = ?1 AND state IN ('queued', 'sending')",
             &[id.into(), attempts.into(), whole(now.saturating_add(pause))],
         )?;
-        Ok(attempts < MOST_ATTEMPTS)
+        Ok(attempts)
     }
 
     /// There is a new connection: what was tried in vain need not wait.
@@ -286,12 +311,42 @@ impl<'a, S: Sql> Outbox<'a, S> {
         Ok(())
     }
 
+    /// The limits have changed: what waits for its turn may have it now.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn reconsider(&self) -> Result<(), SqlError> {
+        self.0.query(
+            "UPDATE outbox SET due = 0 WHERE state IN ('queued', 'sending') AND attempts = 0 AND due > 0",
+            &[],
+        )?;
+        Ok(())
+    }
+
     /// Nobody waits for it any more: it is the pump's.
     ///
     /// # Errors
     /// When the database fails.
     pub fn let_go(&self, id: &str) -> Result<(), SqlError> {
-        self.0.query("UPDATE outbox SET is_async = 1 WHERE id = ?1", &[id.into()])?;
+        self.0.query(
+            "UPDATE outbox SET is_async = 1 WHERE id = ?1 AND state IN ('queued', 'sending')",
+            &[id.into()],
+        )?;
+        Ok(())
+    }
+
+    /// One that failed before anything had left is asked for again: it is as if it had not been.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn forget(&self, id: &str) -> Result<(), SqlError> {
+        let forgotten = self.0.query(
+            "DELETE FROM outbox WHERE id = ?1 AND state = 'failed' AND begun IS NULL RETURNING number",
+            &[id.into()],
+        )?;
+        if !forgotten.is_empty() {
+            self.0.query("DELETE FROM outbox_message WHERE outbox = ?1", &[id.into()])?;
+        }
         Ok(())
     }
 
@@ -370,17 +425,18 @@ impl<'a, S: Sql> Outbox<'a, S> {
         Ok(Some(unsent))
     }
 
-    /// The next the pump may take now: the oldest whose chat has none before it. `busy` are those that are on their way.
+    /// The next the pump may take now: the oldest whose chat has none before it; where the limits are reached, of those
+    /// that were counted already. `busy` are those that are on their way.
     ///
     /// # Errors
     /// When the database fails or holds something else.
-    pub fn next(&self, busy: &[String], now: u64) -> Result<Option<Entry>, SqlError> {
+    pub fn next(&self, busy: &[String], is_free: bool, now: u64) -> Result<Option<Entry>, SqlError> {
         let rows = self.0.query(
             &format!(
-                "SELECT {COLUMNS} FROM outbox AS one WHERE {IS_PUMPS} AND due <= ?1 AND {IS_HEAD} \
-                 ORDER BY number LIMIT 50"
+                "SELECT {COLUMNS} FROM outbox AS one WHERE {IS_PUMPS} AND due <= ?1 \
+                 AND (?2 = 1 OR begun IS NOT NULL) AND {IS_HEAD} ORDER BY number LIMIT 50"
             ),
-            &[whole(now)],
+            &[whole(now), is_free.into()],
         )?;
         for row in &rows {
             let entry = entry(row)?;
@@ -402,15 +458,16 @@ impl<'a, S: Sql> Outbox<'a, S> {
         Ok(rows.first().map_or(Ok(None), |row| row.optional_integer(0))?.map(unsigned))
     }
 
-    /// Those that somebody waited for, that never left, and that nobody has come back to since.
+    /// Those that never left: somebody waited for them and has not come back since, or nobody did, and they have waited
+    /// too long.
     ///
     /// # Errors
     /// When the database fails or holds something else.
     pub fn abandoned(&self, now: u64) -> Result<Vec<String>, SqlError> {
         let rows = self.0.query(
-            "SELECT id FROM outbox WHERE state IN ('queued', 'sending') AND state = 'queued' AND is_async = 0 \
-             AND created < ?1 LIMIT 100",
-            &[whole(now.saturating_sub(ABANDONED_MS))],
+            "SELECT id FROM outbox WHERE state IN ('queued', 'sending') AND begun IS NULL \
+             AND created < CASE is_async WHEN 0 THEN ?1 ELSE ?2 END ORDER BY number LIMIT 100",
+            &[whole(now.saturating_sub(ABANDONED_MS)), whole(now.saturating_sub(LONGEST_WAIT_MS))],
         )?;
         rows.iter().map(|row| row.text(0)).collect()
     }
@@ -490,30 +547,16 @@ impl<'a, S: Sql> Outbox<'a, S> {
         Ok(!rows.is_empty())
     }
 
-    /// Whether an entry begins a chat.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub fn is_new_chat(&self, id: &str) -> Result<bool, SqlError> {
-        let rows = self.0.query("SELECT 1 FROM outbox WHERE id = ?1 AND is_new_chat = 1", &[id.into()])?;
-        Ok(!rows.is_empty())
-    }
-
     /// Forgets what has ended long ago, a little at a time.
     ///
     /// # Errors
     /// When the database fails.
     pub fn trim(&self, now: u64) -> Result<(), SqlError> {
-        // Of the oldest only: this is asked often.
-        let oldest = self.0.query("SELECT ended FROM outbox ORDER BY number LIMIT 1", &[])?;
-        let oldest = oldest.first().map_or(Ok(None), |row| row.optional_integer(0))?;
-        if oldest.is_none_or(|ended| unsigned(ended) >= now.saturating_sub(KEPT_MS)) {
-            return Ok(());
-        }
+        // Among the oldest: of so many at least a hundred don't wait.
         let old = self.0.query(
-            "DELETE FROM outbox WHERE ended < ?1 AND number IN (SELECT number FROM outbox ORDER BY number LIMIT 500) \
+            "DELETE FROM outbox WHERE ended < ?1 AND number IN (SELECT number FROM outbox ORDER BY number LIMIT ?2) \
              RETURNING id",
-            &[whole(now.saturating_sub(KEPT_MS))],
+            &[whole(now.saturating_sub(KEPT_MS)), whole(MOST_WAITING + 100)],
         )?;
         for row in &old {
             self.0.query("DELETE FROM outbox_message WHERE outbox = ?1", &[row.text(0)?.into()])?;

@@ -7,6 +7,7 @@ use futures::future::{Either, select};
 use whatsapp_rust::types::message::MessageInfo;
 use worker::Delay;
 
+use crate::chats::Chats;
 use crate::connection::Connection;
 use crate::room::Room;
 
@@ -27,7 +28,12 @@ pub fn send(room: &Rc<Room>, connection: &Rc<Connection>, info: &MessageInfo) ->
         let ids = [id.as_str()];
         let marked = connection.client.mark_as_read(&chat, sender.as_ref(), &ids);
         match select(std::pin::pin!(marked), Delay::from(TIMEOUT)).await {
-            Either::Left((Ok(()), _)) => {}
+            Either::Left((Ok(()), _)) => {
+                let messages = room.journal.messages();
+                if let Err(error) = Chats::new(messages.sql()).were_read(std::slice::from_ref(&id)) {
+                    worker::console_error!("a chat could not be written: {error}");
+                }
+            }
             Either::Left((Err(error), _)) => {
                 worker::console_warn!("a read receipt could not be sent: {error}");
             }

@@ -14,8 +14,10 @@ use crate::chats::Chats;
 use crate::room::{Room, failed};
 use crate::sending::cannot_send;
 
-/// How long the receipts may take to leave.
+/// How long a round of receipts may take to leave.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// Of a longer backlog the rest is left unread.
+const MOST_ROUNDS: u32 = 10;
 
 /// Reads a chat: read receipts for what nobody has read. Again does nothing.
 ///
@@ -28,8 +30,11 @@ pub async fn read(room: &Rc<Room>, chat: &str) -> Result<Chat, ApiError> {
     let messages = room.journal.messages();
     let chats = Chats::new(messages.sql());
     chats.show(&session, &jid).map_err(wrong)?.ok_or_else(ApiError::not_found)?;
-    let (unread, newest) = chats.unread(&jid).map_err(wrong)?;
-    if !unread.is_empty() {
+    for _ in 0..MOST_ROUNDS {
+        let (unread, last) = chats.unread(&jid).map_err(wrong)?;
+        if unread.is_empty() {
+            break;
+        }
         let connection = room.connection().ok_or_else(|| cannot_send(room.status()))?;
         let to: Jid = jid.parse().map_err(|_| ApiError::not_found())?;
         let mut by_sender: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
@@ -53,7 +58,7 @@ pub async fn read(room: &Rc<Room>, chat: &str) -> Result<Chat, ApiError> {
                 return Err(ApiError::unavailable("The read receipts took too long; try again."));
             }
         }
-        chats.read_through(&jid, newest).map_err(wrong)?;
+        chats.read_through(&jid, last).map_err(wrong)?;
     }
     chats.show(&session, &jid).map_err(wrong)?.ok_or_else(ApiError::not_found)
 }

@@ -23,7 +23,7 @@ use worker::{Env, State};
 
 use crate::alarm::{TICK_MS, timer};
 use crate::backfill::Desk;
-use crate::call::{Request, Snapshot};
+use crate::call::{Request, Settings, Snapshot};
 use crate::connection::Connection;
 use crate::fence::{Fence, FencedSql};
 use crate::journal::{Journal, Record};
@@ -176,7 +176,7 @@ impl Room {
     ///
     /// # Errors
     /// 404 when the object is another's, or was erased.
-    pub fn recognise(&self, request: &Request) -> Result<(), ApiError> {
+    pub fn recognise(self: &Rc<Self>, request: &Request) -> Result<(), ApiError> {
         if self.erased.get() {
             return Err(ApiError::not_found());
         }
@@ -192,6 +192,8 @@ impl Room {
         if known.organization != request.organization || known.session != request.session {
             return Err(ApiError::not_found());
         }
+        let rates = |settings: &Settings| (settings.rate_per_min, settings.rate_per_hour);
+        let has_other_limits = rates(&known.settings) != rates(settings);
         if known.settings != *settings || known.observed_seq == 0 {
             known.settings = settings.clone();
             known.observed_seq += 1;
@@ -203,6 +205,9 @@ impl Room {
             *record = Some(known);
         }
         drop(record);
+        if has_other_limits {
+            sending::reconsider(self);
+        }
         self.arm();
         Ok(())
     }
@@ -298,6 +303,7 @@ impl Room {
             return Ok(());
         }
         let now = clock::now();
+        let is_of_turns = matches!(happening, Happening::ReachoutTimelock(_));
         let (effects, is_news) = {
             let mut held = self.record.borrow_mut();
             let Some(record) = held.as_mut() else { return Ok(()) };
@@ -339,6 +345,9 @@ impl Room {
         }
         if is_news {
             projection::start(self);
+        }
+        if is_of_turns {
+            sending::reconsider(self);
         }
         self.arm();
         Ok(())

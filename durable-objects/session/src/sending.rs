@@ -22,15 +22,17 @@ use worker::{Delay, Response};
 
 use crate::about::{About, Refused};
 use crate::alarm::timer;
+use crate::call::HoldPoint;
 use crate::call::Send;
 use crate::clock;
 use crate::composing::{self, Around};
 use crate::journal::Record;
 use crate::names::WhoIs;
+use crate::object::Files;
 use crate::outbox::{Entry, MOST_FILE_BYTES, MOST_WAITING, NewEntry};
 use crate::room::{Room, failed};
 use crate::settling::pending;
-use crate::transmitting::{self, Point};
+use crate::transmitting;
 use crate::turn::Rules;
 use crate::uploading::secret;
 
@@ -40,6 +42,8 @@ const WAIT: Duration = Duration::from_secs(20);
 const WAIT_FOR_FILES: Duration = Duration::from_mins(1);
 /// How many entries the pump sends at a time, of different chats.
 const LANES: usize = 3;
+/// How often what has ended long ago is looked for.
+const TRIM_MS: u64 = 10 * 60_000;
 /// When a full outbox is worth another try, in seconds.
 const FULL_RETRY_SECONDS: u64 = 5;
 
@@ -53,17 +57,20 @@ pub struct Desk {
     waiting: RefCell<HashMap<String, Vec<oneshot::Sender<Outcome>>>>,
     /// Where sends stop.
     #[cfg(feature = "simulator")]
-    pub(crate) hold: Cell<Option<Point>>,
+    pub(crate) hold: Cell<Option<HoldPoint>>,
     /// Whether one has.
     #[cfg(feature = "simulator")]
     pub(crate) is_held: Cell<bool>,
     /// When the pump is to be woken, as its timer says.
     wakes_at: Cell<Option<u64>>,
+    trimmed_at: Cell<u64>,
+    /// Whether something waits because its chat would be a new one.
+    pub(crate) holds_back_new_chats: Cell<bool>,
 }
 
 /// Sends something, or says what becomes of what was asked before under the same id.
-pub async fn send(room: &Rc<Room>, send: Send, files: &[&[u8]]) -> Result<Response, ApiError> {
-    room.hold(Point::Asked).await;
+pub async fn send(room: &Rc<Room>, send: Send, files: Files) -> Result<Response, ApiError> {
+    room.hold(HoldPoint::Asked).await;
     let answered = answer(room, send, files).await;
     let refused = |_| ApiError::internal();
     let response = match answered {
@@ -83,13 +90,16 @@ pub async fn send(room: &Rc<Room>, send: Send, files: &[&[u8]]) -> Result<Respon
     Ok(response)
 }
 
-async fn answer(room: &Rc<Room>, send: Send, files: &[&[u8]]) -> Result<SendResult, ApiError> {
+async fn answer(room: &Rc<Room>, send: Send, files: Files) -> Result<SendResult, ApiError> {
     let has_files = send.task.has_files();
-    let is_again = entry(room, &send.entry)?.is_some();
+    let is_again = is_there(room, &send.entry)?;
     if !is_again {
-        accept(room, &send, files)?;
+        let (_, behind) = files.split().ok_or_else(ApiError::internal)?;
+        accept(room, &send, &behind)?;
     }
-    room.hold(Point::Stored).await;
+    // They are stored, or not wanted: nobody's memory waits for WhatsApp.
+    drop(files);
+    room.hold(HoldPoint::Stored).await;
     let result = if send.is_async {
         pump(room);
         let entry = entry(room, &send.entry)?.ok_or_else(ApiError::not_found)?;
@@ -99,6 +109,19 @@ async fn answer(room: &Rc<Room>, send: Send, files: &[&[u8]]) -> Result<SendResu
         wait(room, &send.entry, patience).await?
     };
     Ok(if is_again { result.replayed() } else { result })
+}
+
+/// Whether an entry of this id goes on. One that failed before anything had left, and for a reason that passes, was none:
+/// who asks again is not to hear of that for a day.
+fn is_there(room: &Rc<Room>, id: &str) -> Result<bool, ApiError> {
+    let Some(known) = entry(room, id)? else { return Ok(false) };
+    let why = known.error.as_deref().and_then(detail).map(|why| why.code);
+    if known.begun.is_none() && why == Some(ErrorCode::GatewayUnavailable) {
+        let forgotten = room.journal.outbox().forget(id);
+        forgotten.map_err(|error| failed("the outbox", &error))?;
+        return Ok(false);
+    }
+    Ok(true)
 }
 
 /// What is known of an entry.
@@ -125,20 +148,23 @@ fn entry(room: &Rc<Room>, id: &str) -> Result<Option<Entry>, ApiError> {
 
 /// Waits for an entry's outcome.
 async fn wait(room: &Rc<Room>, id: &str, patience: Duration) -> Result<SendResult, ApiError> {
-    let outcome = room.outgoing.outcome_of(id);
     let known = entry(room, id)?.ok_or_else(ApiError::not_found)?;
-    match known.state {
-        OutboxStatus::Sent | OutboxStatus::Failed => {}
-        OutboxStatus::Queued if !known.is_async => begin(room, id),
-        OutboxStatus::Queued | OutboxStatus::Sending => pump(room),
-    }
-    if !known.state.is_final()
-        && let Either::Right(_) = select(outcome, Delay::from(patience)).await
-    {
+    let has_ended = if known.state.is_final() {
+        true
+    } else {
+        let outcome = room.outgoing.outcome_of(id);
+        if known.state == OutboxStatus::Queued && !known.is_async && room.connection().is_some() {
+            begin(room, id);
+        } else {
+            // After a restart there is no connection yet: it is waited for.
+            let_go(room, id)?;
+        }
+        matches!(select(outcome, Delay::from(patience)).await, Either::Left(_))
+    };
+    if !has_ended {
         // Whatever becomes of it now is told as an event.
-        let let_go = room.journal.outbox().let_go(id);
-        let_go.map_err(|error| failed("the outbox", &error))?;
-        pump(room);
+        room.outgoing.forget_waiters(id);
+        let_go(room, id)?;
         return Err(ApiError::unavailable(
             "WhatsApp has not acknowledged the message yet; what becomes of it is told as message.status.",
         )
@@ -146,7 +172,7 @@ async fn wait(room: &Rc<Room>, id: &str, patience: Duration) -> Result<SendResul
         .with("waMessageId", known.message_id));
     }
     let ended = entry(room, id)?.ok_or_else(ApiError::not_found)?;
-    room.hold(Point::Acknowledged).await;
+    room.hold(HoldPoint::Acknowledged).await;
     match (ended.state, ended.error) {
         (OutboxStatus::Sent, _) => {
             Ok(SendResult::sent(ended.message_id, ended.acknowledged.unwrap_or_default()))
@@ -156,6 +182,13 @@ async fn wait(room: &Rc<Room>, id: &str, patience: Duration) -> Result<SendResul
             Err(error.unwrap_or_else(ApiError::internal))
         }
     }
+}
+
+/// Nobody waits for it any more: it is the pump's.
+fn let_go(room: &Rc<Room>, id: &str) -> Result<(), ApiError> {
+    room.journal.outbox().let_go(id).map_err(|error| failed("the outbox", &error))?;
+    pump(room);
+    Ok(())
 }
 
 /// Takes something to send: checked against what is known, stored, with the id it will have.
@@ -176,7 +209,7 @@ fn accept(room: &Rc<Room>, send: &Send, files: &[&[u8]]) -> Result<(), ApiError>
             .with("retryAfterSeconds", FULL_RETRY_SECONDS));
     }
     let chat = room.journal.names().settled(send.task.to());
-    let is_new_chat = is_new_chat(room, &record, &chat)?;
+    let is_new_chat = room.is_new_chat(&chat).map_err(read)?;
     if !send.is_async
         && let Some(wait) = room.rules(now).turn(&outbox, &chat, is_new_chat, now).map_err(read)?
     {
@@ -185,24 +218,20 @@ fn accept(room: &Rc<Room>, send: &Send, files: &[&[u8]]) -> Result<(), ApiError>
     let message = compose(room, &send.task, &chat)?;
     let message_id = clock::message_id();
     let request = match message {
-        Some(_) => String::new(),
-        None => serde_json::to_string(&send.task).map_err(|error| failed("a send", &error))?,
+        Some(_) => None,
+        None => Some(serde_json::to_string(&send.task).map_err(|error| failed("a send", &error))?),
     };
     let new = NewEntry {
         id: &send.entry,
         message_id: &message_id,
         chat: &chat,
         is_async: send.is_async,
-        is_new_chat,
-        request: &request,
+        request: request.as_deref(),
     };
     let stored = room.journal.atomically(|| {
         outbox.add(&new, files, now)?;
         match (&message, &send.task) {
-            (Some(message), _) => {
-                room.write_fixed(&send.entry, 0, &message_id, &chat, message)?;
-                outbox.all_fixed(&send.entry)
-            }
+            (Some(message), _) => room.write_fixed(&send.entry, 0, &message_id, &chat, message),
             (None, Task::Say(outgoing)) => {
                 let body = outgoing.content.body().map(str::to_owned);
                 let row = pending(&record, &chat, &message_id, outgoing.content.kind(), body, now);
@@ -234,26 +263,6 @@ fn compose(room: &Rc<Room>, task: &Task, chat: &str) -> Result<Option<Message>, 
         Refused::With(error) => error,
         Refused::Sql(error) => failed("the messages can't be read", &error),
     })
-}
-
-/// Whether this number has had nothing to do with that one, under its number or its LID. With itself it always has.
-fn is_new_chat(room: &Rc<Room>, record: &Record, chat: &str) -> Result<bool, ApiError> {
-    let names = room.journal.names();
-    let alias = if chat.ends_with("@lid") {
-        names.phone_of(chat)
-    } else if chat.ends_with("@s.whatsapp.net") {
-        names.lid_of(chat)
-    } else {
-        return Ok(false);
-    };
-    let own = [own_jid(record), record.wa_lid.clone().unwrap_or_default()];
-    for name in [Some(chat.to_owned()), alias].into_iter().flatten() {
-        let known = room.journal.knows_chat(&name);
-        if known.map_err(|error| failed("the chats can't be read", &error))? || own.contains(&name) {
-            return Ok(false);
-        }
-    }
-    Ok(true)
 }
 
 /// Why a session can't send in its state.
@@ -289,7 +298,13 @@ pub fn forsake(room: &Rc<Room>) {
     let outbox = room.journal.outbox();
     let given_up = outbox.unfinished().and_then(|entries| {
         entries.iter().try_for_each(|id| {
-            room.give_up(id, ApiError::conflict("The session was logged out before the message was sent."))
+            let error = if outbox.entry(id)?.is_some_and(|entry| entry.begun.is_some()) {
+                // Not a conflict: who asks again with their key must not have it sent a second time.
+                ApiError::unavailable("The session was logged out before WhatsApp acknowledged the message.")
+            } else {
+                ApiError::conflict("The session was logged out before the message was sent.")
+            };
+            room.give_up(id, error)
         })
     });
     if let Err(error) = given_up {
@@ -312,15 +327,27 @@ pub fn resume(room: &Rc<Room>, is_new_connection: bool) {
     let done = || -> Result<(), SqlError> {
         if is_new_connection {
             outbox.hurry()?;
+            outbox.reconsider()?;
         }
         for id in outbox.abandoned(clock::now())? {
             if !room.outgoing.is_busy(&id) {
                 room.give_up(&id, ApiError::unavailable("The send was cut off before anything had left."))?;
             }
         }
-        outbox.trim(clock::now())
+        if room.outgoing.is_time_to_trim() {
+            outbox.trim(clock::now())?;
+        }
+        Ok(())
     };
     if let Err(error) = done() {
+        worker::console_error!("the outbox: {error}");
+    }
+    pump(room);
+}
+
+/// The limits, or the timelock, are others now.
+pub fn reconsider(room: &Rc<Room>) {
+    if let Err(error) = room.journal.outbox().reconsider() {
         worker::console_error!("the outbox: {error}");
     }
     pump(room);
@@ -340,11 +367,8 @@ fn try_pump(room: &Rc<Room>) -> Result<(), SqlError> {
     let free = room.rules(now).next_free(&outbox, now)?;
     while room.connection().is_some() && room.outgoing.busy.borrow().len() < LANES {
         let busy = room.outgoing.busy.borrow().clone();
-        let Some(entry) = outbox.next(&busy, now)? else { break };
         // What has left before has been counted.
-        if free > now && entry.begun.is_none() {
-            break;
-        }
+        let Some(entry) = outbox.next(&busy, free <= now, now)? else { break };
         begin(room, &entry.id);
     }
     let due = outbox.next_due()?.map(|due| due.max(free)).filter(|due| *due > now);
@@ -371,6 +395,25 @@ impl Desk {
         for waiter in self.waiting.borrow_mut().remove(id).unwrap_or_default() {
             let _nobody_waits = waiter.send(outcome.clone());
         }
+    }
+
+    fn forget_waiters(&self, id: &str) {
+        let mut waiting = self.waiting.borrow_mut();
+        if let Some(waiters) = waiting.get_mut(id) {
+            waiters.retain(|waiter| !waiter.is_canceled());
+            if waiters.is_empty() {
+                waiting.remove(id);
+            }
+        }
+    }
+
+    fn is_time_to_trim(&self) -> bool {
+        let now = clock::now();
+        let is_time = now.saturating_sub(self.trimmed_at.get()) >= TRIM_MS;
+        if is_time {
+            self.trimmed_at.set(now);
+        }
+        is_time
     }
 
     fn is_busy(&self, id: &str) -> bool {
@@ -405,6 +448,29 @@ impl Room {
         }
     }
 
+    /// Whether this number has had nothing to do with that one, under its number or its LID. With itself it always has.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) fn is_new_chat(&self, chat: &str) -> Result<bool, SqlError> {
+        let names = self.journal.names();
+        let alias = if chat.ends_with("@lid") {
+            names.phone_of(chat)
+        } else if chat.ends_with("@s.whatsapp.net") {
+            names.lid_of(chat)
+        } else {
+            return Ok(false);
+        };
+        let Ok(record) = self.record() else { return Ok(false) };
+        let own = [own_jid(&record), record.wa_lid.unwrap_or_default()];
+        for name in [Some(chat.to_owned()), alias].into_iter().flatten() {
+            if self.journal.knows_chat(&name)? || own.contains(&name) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// What can be said about messages.
     pub(crate) fn about(&self) -> Result<About<'_, WorkerdSql>, ApiError> {
         let record = self.record()?;
@@ -419,7 +485,7 @@ impl Room {
 
     /// Stops here for ever, where a test wants that.
     #[cfg(feature = "simulator")]
-    pub(crate) async fn hold(&self, point: Point) {
+    pub(crate) async fn hold(&self, point: HoldPoint) {
         if self.outgoing.hold.get() == Some(point) {
             self.outgoing.is_held.set(true);
             futures::future::pending::<()>().await;
@@ -429,7 +495,7 @@ impl Room {
     /// Goes on.
     #[cfg(not(feature = "simulator"))]
     #[allow(clippy::unused_self, clippy::unused_async, reason = "the simulator build's twin uses them")]
-    pub(crate) async fn hold(&self, _: Point) {}
+    pub(crate) async fn hold(&self, _: HoldPoint) {}
 }
 
 /// The key of a message of ours.

@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use gateway_domain::error::ApiError;
+use gateway_domain::error::{ApiError, ErrorCode, ErrorDetail};
 use gateway_domain::event::{MessagePayload, MessageStatusPayload};
 use gateway_sql::SqlError;
 use whatsapp_rust::chrono::DateTime;
@@ -42,7 +42,9 @@ impl Room {
         chat: &str,
         message: &Message,
     ) -> Result<(), SqlError> {
-        self.journal.outbox().fix(entry, place, id, codec::message_to_vec(message))?;
+        if !self.journal.outbox().fix(entry, place, id, codec::message_to_vec(message))? {
+            return Ok(());
+        }
         let Some(info) = self.own_info(chat, id, message, clock::now()) else { return Ok(()) };
         // What is about another message leaves no row of its own.
         if let Some(inbound) = inbound::normalise(message, &info).filter(inbound::Inbound::is_message) {
@@ -130,26 +132,43 @@ impl Room {
         }
     }
 
-    /// An entry will not be sent.
+    /// An entry will not be sent, and whoever waits for it hears why.
     ///
     /// # Errors
     /// When that can't be written.
     pub(crate) fn give_up(self: &Rc<Self>, id: &str, error: ApiError) -> Result<(), SqlError> {
+        if let Some(error) = self.write_failure(id, error)? {
+            self.outgoing.ended(id, &Err(error));
+        }
+        Ok(())
+    }
+
+    /// The same, while there is more to learn for who waits; the error as they would hear it, unless it had ended already.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub(crate) fn write_failure(
+        self: &Rc<Self>,
+        id: &str,
+        error: ApiError,
+    ) -> Result<Option<ApiError>, SqlError> {
         let now = clock::now();
         let failed = self.journal.atomically(|| {
-            let Some(entry) = self.journal.outbox().entry(id)? else { return Ok(None) };
+            let outbox = self.journal.outbox();
+            let Some(entry) = outbox.entry(id)? else { return Ok(None) };
             let error = error.with("waMessageId", entry.message_id.as_str());
-            let Some(unsent) = self.journal.outbox().fail(id, &error.body(), now)? else { return Ok(None) };
+            let is_partly_sent = outbox.messages(id)?.iter().any(|fixed| fixed.bytes.is_none());
+            let error = if is_partly_sent { partly(error) } else { error };
+            let Some(unsent) = outbox.fail(id, &error.body(), now)? else { return Ok(None) };
             let raised = self.journal.raise_status(&unsent, "failed")?;
             let told = if entry.is_async { unsent } else { raised };
             self.tell_status(&entry.chat, told, "failed", now)?;
             Ok(Some(error))
         })?;
-        if let Some(error) = failed {
-            self.outgoing.ended(id, &Err(error));
+        if failed.is_some() {
             self.changed();
         }
-        Ok(())
+        Ok(failed)
     }
 
     fn tell_status(&self, chat: &str, ids: Vec<String>, status: &str, at: u64) -> Result<(), SqlError> {
@@ -166,6 +185,13 @@ impl Room {
         let (epoch, now) = (self.epoch(), clock::now());
         self.journal.append(&clock::event_id(), "message.status", epoch, now, &json(&payload)).map(|_seq| ())
     }
+}
+
+/// The error of an album of which a part was sent. No conflict: after one, a caller's key would be free, and who asks again
+/// would send that part a second time.
+fn partly(error: ApiError) -> ApiError {
+    let message = format!("A part of the album was sent. {}", error.error.message);
+    ApiError { error: ErrorDetail { code: ErrorCode::GatewayUnavailable, message, ..error.error } }
 }
 
 /// A message of ours that WhatsApp doesn't have yet.

@@ -95,14 +95,7 @@ mod tests {
         let told = MessagePayload { push_name: Some("Bob".into()), ..MessagePayload::default() };
         journal.messages().describe(&row("g@g.us", false, 5), &told, &Message::default()).unwrap();
         let outbox = Outbox::new(journal.sql());
-        let new = NewEntry {
-            id: "o",
-            message_id: "A",
-            chat: "c",
-            is_async: false,
-            is_new_chat: false,
-            request: "{}",
-        };
+        let new = NewEntry { id: "o", message_id: "A", chat: "c", is_async: false, request: Some("{}") };
         outbox.add(&new, &[], 1).unwrap();
         outbox.fail("o", r#"{"error":{"code":"conflict","message":"refused"}}"#, 2).unwrap();
 

@@ -16,8 +16,9 @@ use whatsapp_rust::waproto::whatsapp::Message;
 use whatsapp_rust::{IqError, Jid, SendError, SendOptions};
 use worker::Delay;
 
+use crate::call::HoldPoint;
 use crate::connection::Connection;
-use crate::outbox::Entry;
+use crate::outbox::{Entry, MOST_ATTEMPTS};
 use crate::room::{Room, failed};
 use crate::turn::{Wait, Why};
 use crate::{clock, uploading};
@@ -31,53 +32,64 @@ const TIMELOCK_TIMEOUT: Duration = Duration::from_secs(5);
 pub enum Unsent {
     /// It can't be sent.
     Refused(ApiError),
-    /// It is worth another attempt: for this reason.
+    /// WhatsApp refused it. That is stored; this is what who waits is told.
+    Settled(ApiError),
+    /// It went out, and WhatsApp did not answer.
+    Unanswered(String),
+    /// Something it needs is out of reach: for this reason.
     Later(String),
+    /// The connection is gone: the next one takes it up.
+    Disconnected,
     /// It must wait for its turn.
     Waits(Wait),
+    /// It has ended meanwhile.
+    Over,
 }
 
 /// Makes an attempt, and settles what follows if it was in vain.
 pub async fn attempt(room: &Rc<Room>, id: &str) {
     let Err(unsent) = transmit(room, id).await else { return };
+    if let Err(error) = settle(room, id, unsent) {
+        worker::console_error!("the outbox: {error}");
+    }
+}
+
+fn settle(room: &Rc<Room>, id: &str, unsent: Unsent) -> Result<(), SqlError> {
     let outbox = room.journal.outbox();
-    let entry = match outbox.entry(id) {
-        Ok(Some(entry)) => entry,
-        Ok(None) => return,
-        Err(error) => return log(&error),
-    };
+    let Some(entry) = outbox.entry(id)? else { return Ok(()) };
     let now = clock::now();
     let is_still_here = !entry.is_async && entry.begun.is_none();
-    let settled = match unsent {
+    let given_up = |reason: &str| ApiError::unavailable(format!("The message was given up: {reason}."));
+    match unsent {
+        Unsent::Over => Ok(()),
         Unsent::Refused(error) => room.give_up(id, error),
+        Unsent::Settled(error) => {
+            room.outgoing.ended(id, &Err(error));
+            Ok(())
+        }
         Unsent::Waits(wait) if is_still_here => room.give_up(id, wait.error(now)),
-        Unsent::Waits(wait) => outbox.postpone(id, wait.until),
+        Unsent::Waits(wait) => {
+            room.outgoing.holds_back_new_chats.set(wait.why != Why::Rate);
+            outbox.postpone(id, wait.until)
+        }
+        // Who waits hears of it only when it takes too long.
+        Unsent::Disconnected => outbox.let_go(id),
         // Somebody waits, and nothing has left: they may ask again without fear.
         Unsent::Later(reason) if is_still_here => {
             room.give_up(id, ApiError::unavailable(format!("The message was not sent: {reason}.")))
         }
-        Unsent::Later(reason) => match outbox.try_later(id, now) {
-            Ok(true) => Ok(()),
-            Ok(false) => room.give_up(
-                id,
-                ApiError::unavailable(format!("The message was given up after many attempts: {reason}.")),
-            ),
-            Err(error) => Err(error),
-        },
-    };
-    if let Err(error) = settled {
-        log(&error);
+        // How long it may take is bounded by how long it may wait at all.
+        Unsent::Later(_) => outbox.try_later(id, now).map(|_attempts| ()),
+        Unsent::Unanswered(reason) => {
+            let is_last = outbox.try_later(id, now)? >= MOST_ATTEMPTS;
+            if is_last { room.give_up(id, given_up(&reason)) } else { Ok(()) }
+        }
     }
-}
-
-fn log(error: &SqlError) {
-    worker::console_error!("the outbox: {error}");
 }
 
 async fn transmit(room: &Rc<Room>, id: &str) -> Result<(), Unsent> {
     let broken = |error: SqlError| Unsent::Refused(failed("the outbox", &error));
-    let connection =
-        room.connection().ok_or_else(|| Unsent::Later("the session is connecting".to_owned()))?;
+    let connection = room.connection().ok_or(Unsent::Disconnected)?;
     let outbox = room.journal.outbox();
     if let Some(request) = outbox.request(id).map_err(broken)? {
         let Ok(Task::Say(outgoing)) = serde_json::from_str::<Task>(&request) else {
@@ -85,13 +97,17 @@ async fn transmit(room: &Rc<Room>, id: &str) -> Result<(), Unsent> {
         };
         uploading::prepare(room, &connection, id, &outgoing).await?;
     }
-    room.hold(Point::Fixed).await;
-    let entry = outbox.entry(id).map_err(broken)?;
-    let entry = entry.ok_or_else(|| Unsent::Refused(ApiError::not_found()))?;
+    room.hold(HoldPoint::Fixed).await;
+    // A file may have taken its time.
+    if !room.is_current(&connection) {
+        return Err(Unsent::Disconnected);
+    }
+    let entry = outbox.entry(id).map_err(broken)?.filter(|entry| !entry.state.is_final());
+    let entry = entry.ok_or(Unsent::Over)?;
     if entry.begun.is_none() {
         take_turn(room, &entry)?;
     }
-    room.hold(Point::Begun).await;
+    room.hold(HoldPoint::Begun).await;
     for fixed in outbox.messages(id).map_err(broken)? {
         let Some(bytes) = fixed.bytes else { continue };
         let message = codec::message_decode(&bytes);
@@ -105,18 +121,14 @@ async fn transmit(room: &Rc<Room>, id: &str) -> Result<(), Unsent> {
 fn take_turn(room: &Rc<Room>, entry: &Entry) -> Result<(), Unsent> {
     let outbox = room.journal.outbox();
     let now = clock::now();
-    let taken = outbox.is_new_chat(&entry.id).and_then(|is_new_chat| {
-        let wait = room.rules(now).turn(&outbox, &entry.chat, is_new_chat, now)?;
-        if wait.is_none() {
-            outbox.begin(&entry.id, now)?;
+    let taken = room.is_new_chat(&entry.chat).and_then(|is_new_chat| {
+        if let Some(wait) = room.rules(now).turn(&outbox, &entry.chat, is_new_chat, now)? {
+            return Ok(Err(Unsent::Waits(wait)));
         }
-        Ok(wait)
+        let is_taken = outbox.begin(&entry.id, is_new_chat, now)?;
+        Ok(if is_taken { Ok(()) } else { Err(Unsent::Over) })
     });
-    match taken {
-        Ok(None) => Ok(()),
-        Ok(Some(wait)) => Err(Unsent::Waits(wait)),
-        Err(error) => Err(Unsent::Refused(failed("the outbox", &error))),
-    }
+    taken.unwrap_or_else(|error| Err(Unsent::Refused(failed("the outbox", &error))))
 }
 
 /// One message, under its id, until it is acknowledged.
@@ -140,25 +152,28 @@ async fn send(
             let _not_important = connection.client.chatstate().send_paused(&to).await;
         }
         let options = SendOptions::default().with_message_id(id.to_owned());
-        connection.client.send_message_with_options(to.clone(), message, options).await.map_err(not_sent)?;
-        room.hold(Point::Left).await;
-        ack.await.map_err(|_| Unsent::Later("the connection ended before WhatsApp answered".to_owned()))
+        let sent = connection.client.send_message_with_options(to.clone(), message, options).await;
+        sent.map_err(|error| not_sent(error, entry.begun.is_some()))?;
+        room.hold(HoldPoint::Left).await;
+        ack.await.map_err(|_| Unsent::Disconnected)
     };
     let outcome = match select(std::pin::pin!(exchange), Delay::from(ACK_TIMEOUT)).await {
         Either::Left((outcome, _)) => outcome,
-        Either::Right(_) => Err(Unsent::Later("WhatsApp did not answer in time".to_owned())),
+        Either::Right(_) => Err(Unsent::Unanswered("WhatsApp did not answer in time".to_owned())),
     };
     connection.forget_ack(id);
-    match outcome?.error.as_deref() {
-        None => Ok(()),
-        Some("463") => {
-            let until = learn_timelock(room, connection).await;
-            let wait = until.map(|until| Wait { until, why: Why::Timelock });
-            let error = wait.map_or_else(|| refused("463"), |wait| wait.error(clock::now()));
-            Err(Unsent::Refused(error))
-        }
-        Some(code) => Err(Unsent::Refused(refused(code))),
+    let Some(code) = outcome?.error else { return Ok(()) };
+    // Stored before anything else is asked: what WhatsApp refused must not go again.
+    let written = room.write_failure(&entry.id, refused(&code));
+    let written = written.map_err(|error| Unsent::Refused(failed("the outbox", &error)))?;
+    let error = written.ok_or(Unsent::Over)?;
+    if code != "463" {
+        return Err(Unsent::Settled(error));
     }
+    let until = learn_timelock(room, connection).await;
+    let wait = until.map(|until| Wait { until, why: Why::Timelock });
+    let timelocked = wait.map(|wait| wait.error(clock::now()).with("waMessageId", id));
+    Err(Unsent::Settled(timelocked.unwrap_or(error)))
 }
 
 /// WhatsApp refused to let a chat begin (463). It says so also of a single message that lacks a token; whether the whole
@@ -176,13 +191,19 @@ async fn learn_timelock(room: &Rc<Room>, connection: &Rc<Connection>) -> Option<
     until
 }
 
-/// What the library says of a message it did not write to the socket, or could not finish writing.
-fn not_sent(error: SendError) -> Unsent {
+/// What WhatsApp answers of who or what is not there; everything else it says to a question may be another thing the next
+/// time.
+const FINAL: [u16; 5] = [400, 403, 404, 406, 410];
+
+/// What the library says of a message it did not write to the socket, or could not finish writing. Of one that `had_left`
+/// before nobody can say that it was not sent.
+fn not_sent(error: SendError, had_left: bool) -> Unsent {
     match error {
+        error if had_left => Unsent::Later(error.to_string()),
         SendError::InvalidRequest(reason) => {
             Unsent::Refused(ApiError::validation("to", format!("WhatsApp has no such recipient: {reason}.")))
         }
-        SendError::Iq(IqError::ServerError { code, text, .. }) => Unsent::Refused(
+        SendError::Iq(IqError::ServerError { code, text, .. }) if FINAL.contains(&code) => Unsent::Refused(
             ApiError::conflict(format!("WhatsApp can't tell who this recipient is: {text} ({code})."))
                 .with("whatsappCode", code.to_string()),
         ),
@@ -198,21 +219,4 @@ pub fn refused(code: &str) -> ApiError {
         code => format!("WhatsApp refused the message ({code})."),
     };
     ApiError::new(ErrorCode::Conflict, message).with("whatsappCode", code)
-}
-
-/// Where a send can be made to stop.
-#[cfg(feature = "simulator")]
-pub use crate::call::HoldPoint as Point;
-
-/// Where a send can be made to stop, in the build for tests.
-#[cfg(not(feature = "simulator"))]
-#[derive(Clone, Copy)]
-#[allow(missing_docs, reason = "see the simulator build's")]
-pub enum Point {
-    Asked,
-    Stored,
-    Fixed,
-    Begun,
-    Left,
-    Acknowledged,
 }

@@ -132,9 +132,9 @@ mod tests {
 
     fn begin(outbox: &Outbox<'_, NativeSql>, chat: &str, is_new_chat: bool, at: u64) {
         let id = format!("{chat} {at}");
-        let new = NewEntry { id: &id, message_id: &id, chat, is_async: true, is_new_chat, request: "" };
+        let new = NewEntry { id: &id, message_id: &id, chat, is_async: true, request: None };
         outbox.add(&new, &[], at).unwrap();
-        outbox.begin(&id, at).unwrap();
+        outbox.begin(&id, is_new_chat, at).unwrap();
     }
 
     #[test]

@@ -13,10 +13,11 @@ use whatsapp_rust::upload::UploadOptions;
 
 use crate::composing::{self, Around, Secret, Uploaded};
 use crate::connection::Connection;
+use crate::fetching::{self, Unfetched};
 use crate::room::{Room, failed};
 use crate::sending::own_key;
 use crate::transmitting::Unsent;
-use crate::{clock, fetching, thumbnail};
+use crate::{clock, thumbnail};
 
 /// How long a file waits for memory.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -84,21 +85,28 @@ async fn upload(
     file: Option<usize>,
 ) -> Result<Uploaded, Unsent> {
     let most = media.max_bytes().min(MAX_URL_BYTES);
-    let share = Share::within(most.saturating_mul(COPIES), PATIENCE).await;
-    let mut share = share.ok_or_else(|| Unsent::Later("other files are being sent; try again".to_owned()))?;
-    let (bytes, served) = match (&media.source, file) {
+    let crowded = || Unsent::Later("too many files at once".to_owned());
+    let unreadable = |error| Unsent::Refused(failed("a file can't be read", &error));
+    let share_of = async |bytes: usize| Share::within(bytes.saturating_mul(COPIES), PATIENCE).await;
+    let (bytes, served, _share) = match (&media.source, file) {
         (Source::Url(url), _) => {
-            let fetched = fetching::fetch(&room.env, &format!("{path}.url"), url, most).await;
-            let fetched = fetched.map_err(Unsent::Refused)?;
-            (fetched.bytes, fetched.content_type)
+            // Memory for what has come, not for what might: whoever is slow holds up nobody.
+            let mut share = share_of(0).await.ok_or_else(crowded)?;
+            let is_room = |bytes: usize| share.grow(bytes.saturating_mul(COPIES));
+            let fetched = fetching::fetch(&room.env, &format!("{path}.url"), url, most, is_room).await;
+            let fetched = fetched.map_err(|unfetched| match unfetched {
+                Unfetched::Refused(error) => Unsent::Refused(error),
+                Unfetched::Crowded => crowded(),
+            })?;
+            (fetched.bytes, fetched.content_type, share)
         }
         (Source::Data(_), file) => {
-            let bytes = room.journal.outbox().file(entry, file.unwrap_or_default());
-            let bytes = bytes.map_err(|error| Unsent::Refused(failed("a file can't be read", &error)))?;
-            (bytes, None)
+            let file = file.unwrap_or_default();
+            let length = room.journal.outbox().file_length(entry, file).map_err(unreadable)?;
+            let share = share_of(length).await.ok_or_else(crowded)?;
+            (room.journal.outbox().file(entry, file).map_err(unreadable)?, None, share)
         }
     };
-    share.shrink(bytes.len().saturating_mul(COPIES));
     let facts = media.examine(&bytes, path, served.as_deref()).map_err(Unsent::Refused)?;
     let thumbnail = (media.kind == MediaKind::Image).then(|| thumbnail::jpeg(&bytes)).flatten();
     let kind = match media.kind {

@@ -171,8 +171,7 @@ pub struct Send {
     pub task: Task,
 }
 
-/// Where a send stops and stays, for the tests that kill it there.
-#[cfg(feature = "simulator")]
+/// Where a send stops and stays, for the tests that kill it there; in the simulator build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HoldPoint {

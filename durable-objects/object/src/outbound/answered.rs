@@ -35,6 +35,8 @@ pub enum End {
     More,
     /// It broke off.
     Broken,
+    /// There is no room for more of it.
+    Crowded,
 }
 
 /// What ends a request that nobody waits for any more. Aborting one that is over does nothing.
@@ -75,6 +77,16 @@ impl Answered {
 
     /// Reads the body into `body`, `most` bytes of it. What was read stays there when this is dropped before its end.
     pub async fn read(&mut self, body: &mut Vec<u8>, most: usize) -> End {
+        self.read_while(body, most, |_| true).await
+    }
+
+    /// The same as long as there is room for so many bytes.
+    pub async fn read_while(
+        &mut self,
+        body: &mut Vec<u8>,
+        most: usize,
+        mut has_room: impl FnMut(usize) -> bool,
+    ) -> End {
         // A status without a body has no stream.
         let Ok(mut stream) = self.response.stream() else { return End::Whole };
         for _ in 0..MAX_PIECES {
@@ -83,6 +95,9 @@ impl Answered {
                 Some(Err(_)) => return End::Broken,
                 Some(Ok(piece)) => {
                     let room = most.saturating_sub(body.len());
+                    if !has_room(body.len().saturating_add(piece.len())) {
+                        return End::Crowded;
+                    }
                     body.extend_from_slice(piece.get(..room).unwrap_or(&piece));
                     if piece.len() > room {
                         return End::More;

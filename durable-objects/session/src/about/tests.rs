@@ -93,8 +93,9 @@ fn mark(journal: &Journal<NativeSql>, id: &str, chat: &str, mark: &str) {
     let known = messages.find([Some(chat), None], id).unwrap().pop().unwrap();
     match mark {
         "revoked" => messages.revoke(&known, NOW + 1).unwrap(),
-        "failed" => {
-            journal.sql().query("UPDATE message SET status = 'failed' WHERE id = ?1", &[id.into()]).unwrap();
+        "failed" | "pending" => {
+            let update = "UPDATE message SET status = ?2 WHERE id = ?1";
+            journal.sql().query(update, &[id.into(), mark.into()]).unwrap();
         }
         body => messages.edit(&known, Some(body), NOW + 1).unwrap(),
     }
@@ -478,9 +479,10 @@ mod edits {
             ("large", too_large()),
             ("revoked", text("hi")),
             ("failed", text("hi")),
+            ("pending", text("hi")),
         ] {
             sent(&journal, BOB, id, &message);
-            if ["revoked", "failed"].contains(&id) {
+            if ["revoked", "failed", "pending"].contains(&id) {
                 mark(&journal, id, BOB, id);
             }
             assert_eq!(code(edit(&about(&journal), BOB, id)), ErrorCode::Conflict, "{id}");
@@ -494,6 +496,18 @@ mod edits {
         ] {
             assert_eq!(code(edit(&about(&journal), chat, id)), expected, "{chat} {id}");
         }
+    }
+
+    #[test]
+    fn a_caption_is_no_longer_than_one_that_is_sent() {
+        let journal = journal();
+        sent(&journal, BOB, "picture", &picture(image(Some("look"))));
+        let edit = |length: usize| {
+            let edit = Edit { chat: BOB.into(), text: "é".repeat(length) };
+            about(&journal).edit("picture", &edit)
+        };
+        assert!(edit(1_024).is_ok());
+        assert_eq!(refused(edit(1_025)).error.details["field"], "text");
     }
 
     #[test]
@@ -674,9 +688,10 @@ mod forwards {
             ("large", too_large(), "too large"),
             ("revoked", text("hi"), "taken back"),
             ("failed", text("hi"), "not sent"),
+            ("pending", text("hi"), "not been sent"),
         ] {
             sent(&journal, BOB, id, &message);
-            if ["revoked", "failed"].contains(&id) {
+            if ["revoked", "failed", "pending"].contains(&id) {
                 mark(&journal, id, BOB, id);
             }
             let error = refused(forward(&journal, id));
@@ -935,6 +950,21 @@ mod quotes {
                 ..ContextInfo::default()
             };
             assert_eq!(quote(&journal, chat, "new"), expected);
+        }
+    }
+}
+
+/// It would be heard of before it comes.
+#[test]
+fn what_whatsapp_does_not_have_is_neither_taken_back_nor_reacted_to() {
+    let journal = journal();
+    for status in ["pending", "failed"] {
+        sent(&journal, BOB, status, &text("hi"));
+        mark(&journal, status, BOB, status);
+        let revoke = Revoke { chat: BOB.into(), sender: None };
+        let reaction = Reaction { chat: BOB.into(), emoji: "👍".into(), sender: None };
+        for result in [about(&journal).revoke(status, &revoke), about(&journal).reaction(status, &reaction)] {
+            assert_eq!(refused(result).error.code, ErrorCode::Conflict, "{status}");
         }
     }
 }

@@ -10,7 +10,7 @@ fn sql() -> NativeSql {
 }
 
 fn new<'a>(id: &'a str, chat: &'a str, is_async: bool) -> NewEntry<'a> {
-    NewEntry { id, message_id: id, chat, is_async, is_new_chat: false, request: "{}" }
+    NewEntry { id, message_id: id, chat, is_async, request: Some("{}") }
 }
 
 /// An entry that has become one message, of the entry's id.
@@ -21,7 +21,7 @@ fn fixed(outbox: &Outbox<'_, NativeSql>, id: &str, bytes: &[u8]) {
 
 fn next(outbox: &Outbox<'_, NativeSql>, busy: &[&str]) -> Option<String> {
     let busy: Vec<String> = busy.iter().map(|id| (*id).to_owned()).collect();
-    outbox.next(&busy, 100).unwrap().map(|entry| entry.id)
+    outbox.next(&busy, true, 100).unwrap().map(|entry| entry.id)
 }
 
 #[test]
@@ -34,7 +34,7 @@ fn a_chat_keeps_its_order_and_holds_up_no_other() {
     assert_eq!((next(&outbox, &[]).as_deref(), next(&outbox, &["a1"]).as_deref()), (Some("a1"), Some("b1")));
     assert_eq!(next(&outbox, &["a1", "b1"]), None);
     fixed(&outbox, "a1", &[1]);
-    outbox.begin("a1", 2).unwrap();
+    assert_eq!(outbox.begin("a1", false, 2), Ok(true));
     outbox.acknowledge("a1", 3, 3).unwrap();
     assert_eq!(next(&outbox, &["b1"]).as_deref(), Some("a2"));
     assert_eq!(outbox.fail("a2", "{}", 4), Ok(Some(vec!["a2".to_owned()])));
@@ -65,13 +65,13 @@ fn what_somebody_waits_for_is_theirs_until_it_has_gone_out_without_an_answer() {
     outbox.add(&new("async", "a", true), &[], 1).unwrap();
     assert_eq!(next(&outbox, &[]).as_deref(), Some("async"));
     fixed(&outbox, "sync", &[1, 2]);
-    outbox.begin("sync", 2).unwrap();
+    assert_eq!(outbox.begin("sync", false, 2), Ok(true));
     assert_eq!(next(&outbox, &[]).as_deref(), Some("sync"));
     assert_eq!(
         outbox.messages("sync"),
         Ok(vec![Fixed { message_id: "sync".into(), bytes: Some(vec![1, 2]) }])
     );
-    outbox.begin("sync", 9).unwrap();
+    assert_eq!(outbox.begin("sync", false, 9), Ok(true));
     let entry = outbox.entry("sync").unwrap().unwrap();
     assert_eq!((entry.state, entry.begun, outbox.began(1)), (OutboxStatus::Sending, Some(2), Ok(Some(2))));
 }
@@ -80,11 +80,15 @@ fn what_somebody_waits_for_is_theirs_until_it_has_gone_out_without_an_answer() {
 fn what_nobody_comes_back_to_is_abandoned_only_if_it_never_left() {
     let sql = sql();
     let outbox = Outbox::new(&sql);
-    for (id, is_async) in [("waits", false), ("left", false), ("async", true), ("young", false)] {
-        outbox.add(&new(id, id, is_async), &[], if id == "young" { 2 } else { 1 }).unwrap();
+    for (id, is_async, at) in
+        [("waits", false, 1), ("left", false, 1), ("async", true, 1), ("young", false, 2)]
+    {
+        outbox.add(&new(id, id, is_async), &[], at).unwrap();
     }
-    outbox.begin("left", 1).unwrap();
+    assert_eq!(outbox.begin("left", false, 1), Ok(true));
     assert_eq!(outbox.abandoned(2 + ABANDONED_MS), Ok(vec!["waits".to_owned()]));
+    let all = ["waits", "async", "young"].map(str::to_owned).to_vec();
+    assert_eq!(outbox.abandoned(2 + LONGEST_WAIT_MS), Ok(all));
 }
 
 #[test]
@@ -92,14 +96,13 @@ fn an_attempt_in_vain_is_followed_by_another_later_and_a_new_connection_hurries_
     let sql = sql();
     let outbox = Outbox::new(&sql);
     outbox.add(&new("a", "a", false), &[], 1).unwrap();
-    assert_eq!(outbox.try_later("a", 100), Ok(true));
+    assert_eq!(outbox.try_later("a", 100), Ok(1));
     assert_eq!(outbox.next_due(), Ok(Some(100 + FIRST_PAUSE_MS)));
     outbox.hurry().unwrap();
     assert_eq!((outbox.next_due(), next(&outbox, &[]).as_deref()), (Ok(Some(0)), Some("a")));
-    for _ in 2..MOST_ATTEMPTS {
-        assert_eq!(outbox.try_later("a", 100), Ok(true));
+    for attempt in 2..=MOST_ATTEMPTS {
+        assert_eq!(outbox.try_later("a", 100), Ok(attempt));
     }
-    assert_eq!(outbox.try_later("a", 100), Ok(false));
     assert!(outbox.next_due().unwrap().unwrap() <= 100 + LONGEST_PAUSE_MS);
     // What only waits its turn has no hurry.
     outbox.add(&new("b", "b", true), &[], 1).unwrap();
@@ -107,6 +110,8 @@ fn an_attempt_in_vain_is_followed_by_another_later_and_a_new_connection_hurries_
     outbox.hurry().unwrap();
     outbox.fail("a", "{}", 1).unwrap();
     assert_eq!(outbox.next_due(), Ok(Some(500)));
+    outbox.reconsider().unwrap();
+    assert_eq!(outbox.next_due(), Ok(Some(0)));
 }
 
 #[test]
@@ -134,7 +139,7 @@ fn of_several_messages_the_last_one_ends_the_entry() {
         outbox.fix("a", place, id, vec![2]).unwrap();
     }
     outbox.all_fixed("a").unwrap();
-    outbox.begin("a", 2).unwrap();
+    assert_eq!(outbox.begin("a", false, 2), Ok(true));
     let acknowledge = |id: &str| outbox.acknowledge(id, 5, 5).unwrap();
     assert_eq!(acknowledge("b"), Some(Acknowledged { bytes: vec![1], ended: None }));
     assert_eq!((acknowledge("b"), acknowledge("x")), (None, None));
@@ -188,8 +193,8 @@ fn the_times_of_sends_are_counted_once_a_message() {
     let outbox = Outbox::new(&sql);
     for (id, at) in [("a", 10), ("b", 20), ("c", 30)] {
         outbox.add(&new(id, id, true), &[], 1).unwrap();
-        outbox.begin(id, at).unwrap();
-        outbox.begin(id, at + 100).unwrap();
+        assert_eq!(outbox.begin(id, false, at), Ok(true));
+        assert_eq!(outbox.begin(id, false, at + 100), Ok(true));
     }
     assert_eq!((outbox.began(1), outbox.began(3), outbox.began(4)), (Ok(Some(30)), Ok(Some(10)), Ok(None)));
     assert_eq!((outbox.begun_since(10), outbox.begun_since(11)), (Ok(3), Ok(2)));
@@ -199,16 +204,75 @@ fn the_times_of_sends_are_counted_once_a_message() {
 fn a_new_chat_is_counted_once_from_its_first_message() {
     let sql = sql();
     let outbox = Outbox::new(&sql);
-    for (id, chat, at) in [("a1", "a", 10), ("a2", "a", 20), ("b1", "b", 15)] {
-        outbox.add(&NewEntry { is_new_chat: true, ..new(id, chat, true) }, &[], 1).unwrap();
-        outbox.begin(id, at).unwrap();
+    for (id, chat, is_new, at) in
+        [("a1", "a", true, 10), ("a2", "a", true, 20), ("b1", "b", true, 15), ("old", "old", false, 30)]
+    {
+        outbox.add(&new(id, chat, true), &[], 1).unwrap();
+        outbox.begin(id, is_new, at).unwrap();
     }
-    outbox.add(&new("old", "old", true), &[], 1).unwrap();
-    outbox.begin("old", 30).unwrap();
     assert_eq!(
         (outbox.chat_begun(1), outbox.chat_begun(2), outbox.chat_begun(3)),
         (Ok(Some(15)), Ok(Some(10)), Ok(None))
     );
     assert_eq!((outbox.has_begun_chat("a", 20), outbox.has_begun_chat("a", 21)), (Ok(true), Ok(false)));
-    assert_eq!((outbox.is_new_chat("b1"), outbox.is_new_chat("old")), (Ok(true), Ok(false)));
+}
+
+#[test]
+fn what_has_ended_stays_ended_whatever_an_attempt_that_was_under_way_still_does() {
+    let sql = sql();
+    let outbox = Outbox::new(&sql);
+    outbox.add(&new("a", "a", false), &[&[1]], 1).unwrap();
+    outbox.fail("a", "logged out", 2).unwrap();
+    assert_eq!((outbox.fix("a", 0, "a", vec![1]), outbox.begin("a", false, 3)), (Ok(false), Ok(false)));
+    outbox.all_fixed("a").unwrap();
+    outbox.postpone("a", 0).unwrap();
+    outbox.let_go("a").unwrap();
+    outbox.try_later("a", 4).unwrap();
+    let entry = outbox.entry("a").unwrap().unwrap();
+    assert_eq!((entry.state, entry.is_async, entry.attempts), (OutboxStatus::Failed, false, 0));
+    assert_eq!((next(&outbox, &[]), outbox.messages("a")), (None, Ok(vec![])));
+}
+
+#[test]
+fn what_failed_before_it_left_can_be_asked_for_anew_and_what_left_can_not() {
+    let sql = sql();
+    let outbox = Outbox::new(&sql);
+    for id in ["stayed", "left", "waits"] {
+        outbox.add(&new(id, id, false), &[], 1).unwrap();
+        fixed(&outbox, id, &[1]);
+    }
+    outbox.begin("left", false, 2).unwrap();
+    for id in ["stayed", "left"] {
+        outbox.fail(id, "why", 3).unwrap();
+    }
+    for id in ["stayed", "left", "waits"] {
+        outbox.forget(id).unwrap();
+    }
+    assert_eq!(outbox.entry("stayed"), Ok(None));
+    assert!(outbox.entry("left").unwrap().is_some() && outbox.entry("waits").unwrap().is_some());
+}
+
+#[test]
+fn what_was_counted_goes_again_though_the_limits_are_reached() {
+    let sql = sql();
+    let outbox = Outbox::new(&sql);
+    for id in ["first", "left"] {
+        outbox.add(&new(id, id, true), &[], 1).unwrap();
+    }
+    outbox.begin("left", false, 2).unwrap();
+    let next = |is_free| outbox.next(&[], is_free, 100).unwrap().map(|entry| entry.id);
+    assert_eq!((next(true).as_deref(), next(false).as_deref()), (Some("first"), Some("left")));
+}
+
+#[test]
+fn what_waits_at_the_head_keeps_nothing_else_from_being_forgotten() {
+    let sql = sql();
+    let outbox = Outbox::new(&sql);
+    for id in ["waits", "sent"] {
+        outbox.add(&new(id, id, true), &[], 1).unwrap();
+    }
+    fixed(&outbox, "sent", &[1]);
+    outbox.acknowledge("sent", 5, 5).unwrap();
+    outbox.trim(6 + KEPT_MS).unwrap();
+    assert!(outbox.entry("waits").unwrap().is_some() && outbox.entry("sent").unwrap().is_none());
 }

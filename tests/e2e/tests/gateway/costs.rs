@@ -40,9 +40,24 @@ async fn cost(session: &Session, friend: &Phone, me: &Phone, arrived: impl Async
         let id = friend.text(&me.number, &format!("number {number}")).await;
         arrived(&id).await;
     }
-    let after = counted(&session.organization).await;
-    #[allow(clippy::cast_precision_loss, reason = "a hundred")]
+    each(before, counted(&session.organization).await)
+}
+
+#[allow(clippy::cast_precision_loss, reason = "a hundred")]
+fn each(before: [f64; 4], after: [f64; 4]) -> [f64; 4] {
     std::array::from_fn(|at| ((after[at] - before[at]) / TEXTS as f64 * 10.0).round() / 10.0)
+}
+
+/// Texts that go out one by one, each acknowledged and delivered; what one cost.
+async fn cost_of_sending(session: &Session, friend: &Phone) -> [f64; 4] {
+    let before = counted(&session.organization).await;
+    let mut last = String::new();
+    for number in 0..TEXTS {
+        last = session.sent(&friend.number, &format!("number {number}")).await;
+    }
+    let is_told = |event: &Value| event["payload"]["messageIds"] == json!([last]);
+    session.event(0, "message.status", is_told).await;
+    each(before, counted(&session.organization).await)
 }
 
 fn check(path: &str, measured: [f64; 4], wrong: &mut Vec<String>) {
@@ -75,6 +90,10 @@ async fn an_event_costs_what_the_documentation_says() {
     let in_log = async |id: &str| drop(session.event_of("message", id).await);
     let measured = cost(&session, &friend, &me, in_log).await;
     check("a text in, nobody listens", measured, &mut wrong);
+
+    session.sent(&friend.number, "the first has keys to make").await;
+    let measured = cost_of_sending(&session, &friend).await;
+    check("a text out, acknowledged and delivered, nobody listens", measured, &mut wrong);
 
     let mut stream = Sse::open(&organization, "/api/v1/events?types=message", None).await;
     assert_eq!(stream.frame().await.event, "connected");

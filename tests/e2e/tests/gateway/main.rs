@@ -19,6 +19,7 @@ mod api_keys;
 mod attempts;
 mod audit;
 mod bad_input;
+mod bad_sends;
 mod browser;
 mod chaos;
 mod contract;
@@ -31,8 +32,11 @@ mod ledger;
 mod lifecycle;
 mod linking;
 mod messages;
+mod outbox;
 mod passkey;
+mod polls;
 mod recovery;
+mod sends;
 mod sessions;
 mod storm;
 mod sweep;
@@ -61,9 +65,13 @@ fn main() -> ExitCode {
     // The longest first: five minutes of silence, then those that queue for a sandbox of their own.
     let all = [
         heartbeat::tests(),
+        outbox::tests(),
         linking::tests(),
         passkey::tests(),
+        polls::tests(),
         recovery::tests(),
+        bad_sends::tests(),
+        sends::tests(),
         storm::tests(),
         chaos::tests(),
         costs::tests(),

@@ -29,6 +29,7 @@ tests![
     receipts_raise_the_status_and_never_lower_it,
     auto_read_sends_the_read_receipt_and_only_then,
     two_sessions_talk,
+    reading_a_chat_sends_the_read_receipts,
 ];
 
 const SOON: Patience = Patience::seconds(30);
@@ -454,4 +455,42 @@ async fn media_that_cannot_be_had_says_why() {
 
     session.post(":stop").await.expect(200);
     session.get(&path).await.expect_error(409, "conflict");
+}
+
+async fn reading_a_chat_sends_the_read_receipts() {
+    let (session, me) = Session::working().await;
+    let (other, third) = (me.simulator.phone().await, me.simulator.phone().await);
+    let body =
+        json!({ "subject": "Friends", "creator": other.number, "participants": [me.number, third.number] });
+    let group = me.simulator.call(Method::POST, "/groups", Some(&body)).await.expect(201);
+    let group = group["jid"].as_str().unwrap();
+    let mut ids = Vec::new();
+    for (from, to) in [(&other, me.number.as_str()), (&other, &me.number), (&other, group), (&third, group)] {
+        let id = from.text(to, "read me").await;
+        session.event_of("message", &id).await;
+        ids.push(id);
+    }
+    let read = async |phone: &crate::harness::Phone, id: &str| {
+        let receipts = phone.receipts().await;
+        receipts.iter().any(|receipt| {
+            receipt["type"] == "read" && receipt["messageIds"].as_array().unwrap().contains(&json!(id))
+        })
+    };
+    let path = |chat: &str| session.path(&format!("/chats/{chat}/read"));
+    let chat = session.organization.post(&path(&other.number)).await.expect(200);
+    assert_eq!((&chat["jid"], &chat["type"]), (&json!(other.jid), &json!("dm")), "{chat}");
+    assert_eq!((&chat["unreadCount"], &chat["sessionId"]), (&json!(0), &json!(session.id)), "{chat}");
+    let chat = session.organization.post(&path(group)).await.expect(200);
+    assert_eq!((&chat["jid"], &chat["type"]), (&json!(group), &json!("group")), "{chat}");
+    for (author, id) in [(&other, &ids[0]), (&other, &ids[1]), (&other, &ids[2]), (&third, &ids[3])] {
+        eventually("the read receipt", SOON, async || {
+            if read(author, id).await { Ok(()) } else { Err(format!("{id}: {:?}", author.receipts().await)) }
+        })
+        .await;
+    }
+    // Again is nothing new, and a chat nobody had is none.
+    session.organization.post(&path(&other.lid)).await.expect(200);
+    for nobody in ["4915100000000", "nonsense", "120363000000000000@g.us"] {
+        session.organization.post(&path(nobody)).await.expect_error(404, "not_found");
+    }
 }

@@ -24,8 +24,17 @@ tests![
     an_ack_that_never_comes_is_asked_for_again_under_the_same_id,
     a_full_outbox_takes_no_more_and_the_rest_is_sent,
     what_waits_outlives_a_stop_and_a_delete_ends_it,
+    new_chats_wait_for_the_timelock_and_known_ones_do_not,
+    nothing_that_waits_is_sent_by_the_number_that_is_linked_next,
+    a_key_may_be_used_again_after_what_has_passed,
+    a_connection_that_is_lost_meanwhile_is_waited_for,
+    an_answer_to_who_wrote_meanwhile_does_not_wait_for_the_timelock,
+    what_waits_is_neither_edited_nor_taken_back,
 ];
 
+/// One white pixel, PNG.
+const PICTURE: &str =
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg==";
 /// Everything a send passes, in its order.
 const STEPS: [&str; 6] = ["asked", "stored", "fixed", "begun", "left", "acknowledged"];
 
@@ -50,6 +59,18 @@ impl Session {
     }
 }
 
+impl Phone {
+    /// Waits until a text of these words arrives.
+    async fn received_text(&self, text: &str) {
+        eventually(text, Patience::seconds(20), async || {
+            let messages = self.messages().await;
+            let is_there = messages.iter().any(|message| message["text"] == text);
+            if is_there { Ok(()) } else { Err(format!("{} other messages", messages.len())) }
+        })
+        .await;
+    }
+}
+
 fn text(to: &Phone, text: &str) -> Value {
     json!({ "type": "text", "to": to.number, "text": text })
 }
@@ -62,6 +83,8 @@ struct Victim {
     is_async: bool,
     body: Value,
     key: String,
+    /// How many messages it becomes.
+    messages: usize,
 }
 
 impl Victim {
@@ -70,14 +93,21 @@ impl Victim {
         let friend = sandbox.simulator().phone().await;
         let said = format!("{step} {}", if is_async { "asynchronous" } else { "synchronous" });
         // Where the file counts there is one: it is uploaded before its message's bytes are fixed.
-        let body = if ["stored", "fixed"].contains(&step) {
-            json!({ "type": "document", "to": friend.number, "caption": said,
-                "media": { "data": "aGVsbG8=", "filename": "a.txt", "mimetype": "text/plain" } })
-        } else {
-            text(&friend, &said)
+        let file = json!({ "data": "aGVsbG8=", "filename": "a.txt", "mimetype": "text/plain" });
+        let picture = json!({ "data": PICTURE });
+        let body = match step {
+            "stored" | "fixed" => {
+                json!({ "type": "document", "to": friend.number, "caption": said, "media": file })
+            }
+            // Killed behind the first of its three messages.
+            "album" => {
+                json!({ "type": "album", "to": friend.number, "caption": said, "medias": [picture, picture] })
+            }
+            _ => text(&friend, &said),
         };
-        let key = format!("kill {step} {is_async}").replace(' ', "-");
-        Self { session, friend, step, is_async, body, key }
+        let (step, messages) = if step == "album" { ("left", 3) } else { (step, 1) };
+        let key = format!("kill {step} {is_async} {messages}").replace(' ', "-");
+        Self { session, friend, step, is_async, body, key, messages }
     }
 
     async fn ask(&self) -> Answer {
@@ -134,14 +164,19 @@ impl Victim {
         let id = answer["waMessageId"].as_str().unwrap_or_else(|| panic!("{}: {answer}", self.key));
         self.friend.received(id).await;
         let received = self.friend.messages().await;
-        assert_eq!(received.len(), 1, "{}: {received:?}", self.key);
-        let sent = self.session.organization.gateway.simulator().get(&format!("/sent/{id}")).await;
-        let delivered: Vec<&Value> =
-            sent["stanzas"].as_array().unwrap().iter().map(|one| &one["delivered"]).collect();
-        assert_eq!(delivered, [&json!(1)], "{}: {sent}", self.key);
+        assert_eq!(received.len(), self.messages, "{}: {received:?}", self.key);
+        assert_eq!(received[0]["messageId"], id, "{}: {received:?}", self.key);
+        for message in &received {
+            let id = message["messageId"].as_str().unwrap();
+            let sent = self.session.organization.gateway.simulator().get(&format!("/sent/{id}")).await;
+            let stanzas = sent["stanzas"].as_array().unwrap();
+            let delivered: Vec<&Value> = stanzas.iter().map(|one| &one["delivered"]).collect();
+            assert_eq!(delivered, [&json!(1)], "{}: {sent}", self.key);
+        }
         let own = self.session.events("message.from_me").await;
-        assert_eq!(own.len(), 1, "{}: {own:?}", self.key);
-        assert_eq!(own[0]["payload"]["waMessageId"], id, "{}", self.key);
+        let told: Vec<&Value> = own.iter().map(|event| &event["payload"]["waMessageId"]).collect();
+        let wanted: Vec<&Value> = received.iter().map(|message| &message["messageId"]).collect();
+        assert_eq!(told, wanted, "{}", self.key);
         let failed = self.session.events("message.status").await;
         assert!(
             failed.iter().all(|event| event["payload"]["status"] != "failed"),
@@ -156,8 +191,9 @@ async fn a_send_killed_between_any_two_steps_reaches_the_person_exactly_once() {
     let organization = Organization::on(&sandbox);
     // Nobody waits behind the last step of what is asynchronous.
     let asynchronous = STEPS.iter().take(5).map(|step| (*step, true));
+    let albums = [("album", false), ("album", true)];
     let cases: Vec<(&'static str, bool)> =
-        STEPS.iter().map(|step| (*step, false)).chain(asynchronous).collect();
+        STEPS.iter().map(|step| (*step, false)).chain(asynchronous).chain(albums).collect();
     let victims: Vec<Victim> = futures::stream::iter(cases)
         .map(|(step, is_async)| Victim::new(&sandbox, &organization, step, is_async))
         .buffer_unordered(4)
@@ -226,8 +262,10 @@ async fn limits_hold_over_restarts_and_what_waits_goes_when_its_time_has_come() 
     let texts: Vec<Value> = friend.messages().await.iter().map(|message| message["text"].clone()).collect();
     let wanted: Vec<Value> = (0..TEXTS).map(|number| json!(format!("number {number}"))).collect();
     assert_eq!(texts, wanted, "in order");
-    let last = times.last().unwrap();
-    println!("    {TEXTS} texts at {LIMIT} a minute, 2 restarts: the last after {last:.1} s (at best 120)");
+    let took = times.last().unwrap() - times.first().unwrap();
+    println!(
+        "    {TEXTS} texts at {LIMIT} a minute, 2 restarts: {took:.1} s from the first to the last (at best 120)"
+    );
 }
 
 async fn a_limit_refuses_who_waits_with_the_true_time() {
@@ -406,4 +444,111 @@ async fn what_waits_outlives_a_stop_and_a_delete_ends_it() {
         .get(&format!("/outbox/{}", queued["outboxId"].as_str().unwrap()))
         .await
         .expect_error(404, "not_found");
+}
+
+async fn new_chats_wait_for_the_timelock_and_known_ones_do_not() {
+    let (session, me) = Session::working().await;
+    let (known, stranger) = (me.simulator.phone().await, me.simulator.phone().await);
+    session.sent(&known.number, "hello").await;
+    let until = now_ms() / 1_000 + 3_600;
+    let lock = me.fault(json!({ "kind": "reachout_timelock", "until": until })).await;
+    session.wait_for_reason("reachout_timelock", Patience::seconds(30)).await;
+    let waits = session.later(&text(&stranger, "hello, stranger")).await;
+    let goes = session.later(&text(&known, "hello again")).await;
+    session.entry_is(&goes, "sent", Patience::seconds(30)).await;
+    assert_eq!(session.outbox(&waits).await["status"], "queued");
+    // Lifted long before its end: nobody waits for that end.
+    me.simulator.clear(&lock).await;
+    session.entry_is(&waits, "sent", Patience::seconds(30)).await;
+    assert_eq!(stranger.messages().await.len(), 1);
+}
+
+async fn nothing_that_waits_is_sent_by_the_number_that_is_linked_next() {
+    let (session, me) = Session::working().await;
+    let friend = me.simulator.phone().await;
+    session.organization.patch(&session.path(""), &json!({ "ratePerMin": 1 })).await.expect(200);
+    session.sent(&friend.number, "the one").await;
+    let waits = session.later(&text(&friend, "from the old number")).await;
+    session.post(":logout").await.expect(200);
+    let failed = session.entry_is(&waits, "failed", Patience::seconds(30)).await;
+    assert_eq!(failed["error"]["code"], "conflict", "{failed}");
+    let id = &waits["waMessageId"];
+    let told =
+        session.event(0, "message.status", |event| event["payload"]["messageIds"] == json!([id])).await;
+    assert_eq!(told["payload"]["status"], "failed");
+    session.organization.patch(&session.path(""), &json!({ "ratePerMin": 0 })).await.expect(200);
+    let other = me.simulator.phone().await;
+    session.post(":start").await.expect(200);
+    session.pair(&other).await;
+    session.sent(&friend.number, "from the new number").await;
+    let texts: Vec<Value> = friend.messages().await.iter().map(|message| message["text"].clone()).collect();
+    assert_eq!(texts, ["the one", "from the new number"]);
+}
+
+async fn a_key_may_be_used_again_after_what_has_passed() {
+    let (session, me) = Session::working().await;
+    let friend = me.simulator.phone().await;
+    let body = json!({ "type": "document", "to": friend.number, "media": { "data": "aGVsbG8=" } });
+    let ask = async || {
+        let request = session.organization.request(Method::POST, &session.path("/messages"));
+        send(with_json(request.header("idempotency-key", "again"), &body)).await
+    };
+    let down = me.fault(json!({ "kind": "media_error", "on": "upload" })).await;
+    let error = ask().await.expect_error(503, "gateway_unavailable");
+    assert_eq!(error["details"]["outboxId"], Value::Null, "it will be sent after all: {error}");
+    ask().await.expect_error(503, "gateway_unavailable");
+    me.simulator.clear(&down).await;
+    let sent = ask().await.expect(200);
+    friend.received(sent["waMessageId"].as_str().unwrap()).await;
+    assert_eq!(ask().await.expect(200)["replayed"], true);
+    assert_eq!(friend.messages().await.len(), 1);
+}
+
+async fn a_connection_that_is_lost_meanwhile_is_waited_for() {
+    let (session, me) = Session::working().await;
+    let friend = me.simulator.phone().await;
+    session.sent(&friend.number, "so that a Signal session is there").await;
+    me.fault(json!({ "kind": "ack_drop", "count": 1 })).await;
+    let cut = async {
+        friend.received_text("in flight").await;
+        me.fault(json!({ "kind": "close" })).await;
+    };
+    let (answer, ()) = futures::join!(session.text(&friend.number, "in flight"), cut);
+    let id = answer.expect(200)["waMessageId"].as_str().unwrap().to_owned();
+    assert_eq!(friend.messages().await.len(), 2);
+    session.event_of("message.from_me", &id).await;
+}
+
+async fn an_answer_to_who_wrote_meanwhile_does_not_wait_for_the_timelock() {
+    let (session, me) = Session::working().await;
+    let stranger = me.simulator.phone().await;
+    let until = now_ms() / 1_000 + 3_600;
+    me.fault(json!({ "kind": "reachout_timelock", "until": until })).await;
+    session.wait_for_reason("reachout_timelock", Patience::seconds(30)).await;
+    let waits = session.later(&text(&stranger, "hello, stranger")).await;
+    // It has had its turn, and not got it.
+    let other = session.later(&text(&stranger, "and more")).await;
+    assert_eq!(session.outbox(&waits).await["status"], "queued");
+    let id = stranger.text(&me.number, "me first").await;
+    session.event_of("message", &id).await;
+    for entry in [&waits, &other] {
+        session.entry_is(entry, "sent", Patience::seconds(30)).await;
+    }
+}
+
+async fn what_waits_is_neither_edited_nor_taken_back() {
+    let (session, me) = Session::working().await;
+    let friend = me.simulator.phone().await;
+    session.sent(&friend.number, "so that a Signal session is there").await;
+    me.fault(json!({ "kind": "ack_drop", "count": 1 })).await;
+    let waits = session.later(&text(&friend, "on its way")).await;
+    friend.received_text("on its way").await;
+    let path = session.path(&format!("/messages/{}", waits["waMessageId"].as_str().unwrap()));
+    let chat = json!({ "chat": friend.number });
+    let edit = json!({ "chat": friend.number, "text": "another" });
+    session.organization.call(Method::DELETE, &path, Some(&chat)).await.expect_error(409, "conflict");
+    session.organization.patch(&path, &edit).await.expect_error(409, "conflict");
+    session.entry_is(&waits, "sent", Patience::seconds(60)).await;
+    session.organization.patch(&path, &edit).await.expect(200);
+    session.organization.call(Method::DELETE, &path, Some(&chat)).await.expect(200);
 }
