@@ -23,7 +23,7 @@ use whatsapp_rust::waproto::whatsapp::message::ProtocolMessage;
 use whatsapp_rust::waproto::whatsapp::message::protocol_message::Type;
 
 use addresses::Addresses;
-pub use taking_in::take_in;
+pub use taking_in::{complete, take_in};
 use vote::Ballot;
 
 /// A message and the event that tells of it.

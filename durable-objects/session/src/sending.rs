@@ -149,9 +149,7 @@ fn entry(room: &Rc<Room>, id: &str) -> Result<Option<Entry>, ApiError> {
 /// Waits for an entry's outcome.
 async fn wait(room: &Rc<Room>, id: &str, patience: Duration) -> Result<SendResult, ApiError> {
     let known = entry(room, id)?.ok_or_else(ApiError::not_found)?;
-    let has_ended = if known.state.is_final() {
-        true
-    } else {
+    if !known.state.is_final() {
         let outcome = room.outgoing.outcome_of(id);
         if known.state == OutboxStatus::Queued && !known.is_async && room.connection().is_some() {
             begin(room, id);
@@ -159,17 +157,14 @@ async fn wait(room: &Rc<Room>, id: &str, patience: Duration) -> Result<SendResul
             // After a restart there is no connection yet: it is waited for.
             let_go(room, id)?;
         }
-        matches!(select(outcome, Delay::from(patience)).await, Either::Left(_))
-    };
-    if !has_ended {
-        // Whatever becomes of it now is told as an event.
-        room.outgoing.forget_waiters(id);
-        let_go(room, id)?;
-        return Err(ApiError::unavailable(
-            "WhatsApp has not acknowledged the message yet; what becomes of it is told as message.status.",
-        )
-        .with("outboxId", id)
-        .with("waMessageId", known.message_id));
+        match select(outcome, Delay::from(patience)).await {
+            Either::Left((outcome, _)) => outcome.unwrap_or(Ok(()))?,
+            Either::Right(((), outcome)) => {
+                drop(outcome);
+                room.outgoing.forget_waiters(id);
+                return Err(not_yet(room, known));
+            }
+        }
     }
     let ended = entry(room, id)?.ok_or_else(ApiError::not_found)?;
     room.hold(HoldPoint::Acknowledged).await;
@@ -182,6 +177,18 @@ async fn wait(room: &Rc<Room>, id: &str, patience: Duration) -> Result<SendResul
             Err(error.unwrap_or_else(ApiError::internal))
         }
     }
+}
+
+/// Whatever becomes of it now is told as an event.
+fn not_yet(room: &Rc<Room>, entry: Entry) -> ApiError {
+    if let Err(error) = let_go(room, &entry.id) {
+        return error;
+    }
+    ApiError::unavailable(
+        "WhatsApp has not acknowledged the message yet; what becomes of it is told as message.status.",
+    )
+    .with("outboxId", entry.id)
+    .with("waMessageId", entry.message_id)
 }
 
 /// Nobody waits for it any more: it is the pump's.

@@ -47,8 +47,10 @@ impl Room {
         }
         let Some(info) = self.own_info(chat, id, message, clock::now()) else { return Ok(()) };
         // What is about another message leaves no row of its own.
-        if let Some(inbound) = inbound::normalise(message, &info).filter(inbound::Inbound::is_message) {
+        let said = inbound::normalise(message, &info).filter(inbound::Inbound::is_message);
+        if let Some(mut inbound) = said {
             let Ok(record) = self.record() else { return Ok(()) };
+            inbound::complete(&self.journal, &self.own(), &mut inbound)?;
             let told = inbound.payload;
             let row = pending(&record, chat, id, &told.r#type, told.body.clone(), told.timestamp);
             self.journal.insert_message(&row)?;

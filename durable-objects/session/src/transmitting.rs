@@ -69,7 +69,9 @@ fn settle(room: &Rc<Room>, id: &str, unsent: Unsent) -> Result<(), SqlError> {
         }
         Unsent::Waits(wait) if is_still_here => room.give_up(id, wait.error(now)),
         Unsent::Waits(wait) => {
-            room.outgoing.holds_back_new_chats.set(wait.why != Why::Rate);
+            if wait.why != Why::Rate {
+                room.outgoing.holds_back_new_chats.set(true);
+            }
             outbox.postpone(id, wait.until)
         }
         // Who waits hears of it only when it takes too long.

@@ -44,6 +44,16 @@ pub fn take_in<S: Sql>(
     Ok([Some(Told::new(inbound.event, &inbound.payload)), renamed].into_iter().flatten().collect())
 }
 
+/// Completes what is told of a message of ours with what is known, as it would be had it come in.
+///
+/// # Errors
+/// When the database fails or holds something else.
+pub fn complete<S: Sql>(journal: &Journal<S>, own: &Person, inbound: &mut Inbound) -> Result<(), SqlError> {
+    let desk = Desk { journal, messages: journal.messages(), names: journal.names(), own };
+    desk.settle(inbound);
+    desk.complete_quote(inbound)
+}
+
 struct Desk<'a, S: Sql> {
     journal: &'a Journal<S>,
     messages: Messages<'a, S>,

@@ -250,9 +250,10 @@ async fn limits_hold_over_restarts_and_what_waits_goes_when_its_time_has_come() 
     let mut times: Vec<f64> = arrived.values().map(|at| at.duration_since(began).as_secs_f64()).collect();
     times.sort_by(f64::total_cmp);
     for (earlier, later) in times.iter().zip(times.iter().skip(LIMIT)) {
-        // What is counted is when it goes; it arrives a little later, sooner or later by as much.
+        // What is counted is when it goes (`turn` shows that to the millisecond). It arrives later, on a busy machine by
+        // seconds; one too many would be there at once.
         assert!(
-            later - earlier > 58.0,
+            later - earlier > 50.0,
             "{LIMIT} a minute, and {} within {:.1} s",
             LIMIT + 1,
             later - earlier
@@ -540,9 +541,9 @@ async fn what_waits_is_neither_edited_nor_taken_back() {
     let (session, me) = Session::working().await;
     let friend = me.simulator.phone().await;
     session.sent(&friend.number, "so that a Signal session is there").await;
-    me.fault(json!({ "kind": "ack_drop", "count": 1 })).await;
+    me.fault(json!({ "kind": "message_lost", "count": 1 })).await;
     let waits = session.later(&text(&friend, "on its way")).await;
-    friend.received_text("on its way").await;
+    session.entry_is(&waits, "sending", Patience::seconds(30)).await;
     let path = session.path(&format!("/messages/{}", waits["waMessageId"].as_str().unwrap()));
     let chat = json!({ "chat": friend.number });
     let edit = json!({ "chat": friend.number, "text": "another" });

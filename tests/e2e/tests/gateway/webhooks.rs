@@ -518,8 +518,8 @@ async fn a_deleted_webhook_leaves_no_alarm_behind() {
 async fn nothing_is_sent_to_private_addresses() {
     // A resolver that says what it is asked to say.
     let resolver = Receiver::that(|delivery| {
-        let private = delivery.path.contains("private.example");
-        let address = if private { "127.0.0.1" } else { "203.0.113.7" };
+        let private = delivery.path.replace("%2E", ".").contains("private.example");
+        let address = if private { "127.0.0.1" } else { "8.8.8.8" };
         let answer = json!({ "Status": 0, "Answer": [{ "type": 1, "data": address, "TTL": 60 }] });
         Reply::With(200, "content-type: application/dns-json", answer.to_string())
     })

@@ -19,7 +19,7 @@ pub const ALL: [&str; 4] = ["manage", "send", "read", "events"];
 /// How long a write waits for workerd's own.
 const BUSY: Duration = Duration::from_secs(5);
 /// More than there are tests.
-const ORGANIZATIONS: usize = 300;
+const ORGANIZATIONS: usize = 500;
 
 /// What a key is besides its permissions.
 #[derive(Clone, Copy, PartialEq, Eq)]
