@@ -84,7 +84,10 @@ async fn pages_of_a_configured_origin_may_read_answers() {
         let answer = send(from(request, CONFIGURED)).await;
         answer.expect(status);
         assert_eq!(answer.header("access-control-allow-origin"), Some(CONFIGURED), "{}", answer.call);
-        assert_eq!(answer.header("access-control-expose-headers"), Some("x-request-id, retry-after, ratelimit, ratelimit-policy, idempotency-replayed"));
+        assert_eq!(
+            answer.header("access-control-expose-headers"),
+            Some("x-request-id, retry-after, ratelimit, ratelimit-policy, idempotency-replayed")
+        );
         // Credentials are headers a page sets itself, never cookies of the browser's.
         assert_eq!(answer.header("access-control-allow-credentials"), None);
     }
