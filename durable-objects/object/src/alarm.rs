@@ -1,7 +1,7 @@
 //! One alarm, many timers: due times are rows, the one physical alarm stands at the earliest
 //! (docs/decisions/heartbeat.md).
 
-use gateway_sql::{Sql, SqlError, Value};
+use gateway_sql::{Sql, SqlError, unsigned, whole};
 
 /// The alarm is never set nearer than this, in milliseconds. workerd loses one that is set, while another runs, to the
 /// very millisecond that one was due at.
@@ -151,14 +151,6 @@ mod bell {
             set
         }
     }
-}
-
-fn whole(number: u64) -> Value {
-    Value::Integer(i64::try_from(number).unwrap_or(i64::MAX))
-}
-
-fn unsigned(number: i64) -> u64 {
-    u64::try_from(number).unwrap_or(0)
 }
 
 #[cfg(test)]

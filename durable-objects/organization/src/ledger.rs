@@ -6,7 +6,7 @@ use gateway_object::alarm::Timers;
 use gateway_object::calls::organization::Appended;
 use gateway_object::calls::reader::Filter;
 use gateway_object::reader::{Batch, Bounds};
-use gateway_sql::{Row, Sql, SqlError, Value};
+use gateway_sql::{Row, Sql, SqlError, Value, unsigned, whole};
 
 /// What is kept, and for how long somebody who read counts as listening.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -392,14 +392,6 @@ fn entry(row: &Row) -> Result<(u64, Envelope), SqlError> {
     let event =
         serde_json::from_str(&row.text(1)?).map_err(|error| SqlError(format!("an event: {error}")))?;
     Ok((unsigned(row.integer(0)?), event))
-}
-
-fn whole(number: u64) -> Value {
-    Value::Integer(i64::try_from(number).unwrap_or(i64::MAX))
-}
-
-fn unsigned(number: i64) -> u64 {
-    u64::try_from(number).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use gateway_domain::chat::{Chat, ChatType};
 use gateway_domain::jid::parse_recipient;
-use gateway_sql::{Row, Sql, SqlError, Value};
+use gateway_sql::{Row, Sql, SqlError, Value, whole};
 use whatsapp_rust::Jid;
 use whatsapp_rust::types::events::Event;
 
@@ -204,10 +204,6 @@ impl<'sql, S: Sql> Chats<'sql, S> {
 
 /// The largest time that JavaScript's dates know.
 const FOR_EVER: i64 = 8_640_000_000_000_000;
-
-fn whole(number: u64) -> Value {
-    Value::Integer(i64::try_from(number).unwrap_or(i64::MAX))
-}
 
 #[cfg(test)]
 mod tests {

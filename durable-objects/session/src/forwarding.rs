@@ -1,6 +1,6 @@
 //! How far the session's log has been handed over to the organization's ledger, and whether anybody there wants it.
 
-use gateway_sql::{Sql, SqlError, Value};
+use gateway_sql::{Sql, SqlError, Value, whole};
 
 /// The table, for the object's schema: one row, absent as long as nothing was ever handed over.
 pub const TABLE: &str = "CREATE TABLE IF NOT EXISTS forwarding (
@@ -83,10 +83,6 @@ impl<'a, S: Sql> Forwarding<'a, S> {
         let through = if state.quiet_since.is_some() { before } else { state.through.max(before) };
         self.set(State { through, quiet_since: None, wakes: state.wakes + 1 })
     }
-}
-
-fn whole(number: u64) -> Value {
-    Value::Integer(i64::try_from(number).unwrap_or(i64::MAX))
 }
 
 #[cfg(test)]

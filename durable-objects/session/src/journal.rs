@@ -7,7 +7,7 @@ use gateway_domain::event::Envelope;
 use gateway_domain::lifecycle::Lifecycle;
 use gateway_domain::linking::PairingCode;
 use gateway_object::alarm::Timers;
-use gateway_sql::{Row, Sql, SqlError, Value};
+use gateway_sql::{Row, Sql, SqlError, Value, unsigned, whole};
 use serde::{Deserialize, Serialize};
 
 use crate::call::Settings;
@@ -406,14 +406,6 @@ fn shrunk(payload: &str) -> String {
         fields.remove(&name);
     }
     serde_json::Value::Object(fields).to_string()
-}
-
-fn whole(number: u64) -> Value {
-    Value::Integer(i64::try_from(number).unwrap_or(i64::MAX))
-}
-
-fn unsigned(number: i64) -> u64 {
-    u64::try_from(number).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! As in the journal, what a method writes is one synchronous run.
 
 use gateway_domain::event::MessagePayload;
-use gateway_sql::{Row, Sql, SqlError, Value};
+use gateway_sql::{Row, Sql, SqlError, Value, whole};
 use whatsapp_rust::waproto::codec;
 use whatsapp_rust::waproto::whatsapp::Message;
 
@@ -219,10 +219,6 @@ fn stored(row: &Row) -> Result<Stored, SqlError> {
         edited: row.optional_integer(9)?.is_some(),
         revoked: row.optional_integer(10)?.is_some(),
     })
-}
-
-fn whole(number: u64) -> Value {
-    Value::Integer(i64::try_from(number).unwrap_or(i64::MAX))
 }
 
 #[cfg(test)]

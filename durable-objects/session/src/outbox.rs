@@ -5,7 +5,7 @@
 
 use gateway_domain::message::OutboxStatus;
 use gateway_domain::timeline::DAY_MS;
-use gateway_sql::{Row, Sql, SqlError, Value};
+use gateway_sql::{Row, Sql, SqlError, Value, unsigned, whole};
 
 #[cfg(test)]
 mod tests;
@@ -596,12 +596,4 @@ fn entry(row: &Row) -> Result<Entry, SqlError> {
         begun: row.optional_integer(8)?.map(unsigned),
         acknowledged: row.optional_integer(9)?.map(unsigned),
     })
-}
-
-fn whole(number: u64) -> Value {
-    Value::Integer(i64::try_from(number).unwrap_or(i64::MAX))
-}
-
-fn unsigned(number: i64) -> u64 {
-    u64::try_from(number).unwrap_or(0)
 }

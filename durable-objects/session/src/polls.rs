@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use gateway_domain::event::{PollData, PollRecapOption, PollRecapPayload, PollRecapVoter};
 use gateway_domain::lifecycle::Status;
 use gateway_object::alarm::Timers;
-use gateway_sql::{Row, Sql, SqlError, Value};
+use gateway_sql::{Row, Sql, SqlError, unsigned, whole};
 
 use crate::names::{Names, WhoIs};
 
@@ -311,14 +311,6 @@ fn places(poll: &PollData, chosen: &[String]) -> String {
     let chosen = (0_usize..).zip(&poll.options).filter(|(_place, option)| chosen.contains(option));
     let places: Vec<usize> = chosen.map(|(place, _option)| place).collect();
     serde_json::to_string(&places).unwrap_or_else(|_| "[]".to_owned())
-}
-
-fn whole(number: u64) -> Value {
-    Value::Integer(i64::try_from(number).unwrap_or(i64::MAX))
-}
-
-fn unsigned(number: i64) -> u64 {
-    u64::try_from(number).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use gateway_domain::lifecycle::{Lifecycle, Status};
 use gateway_domain::timeline::{DAY_MS, Stretch};
-use gateway_sql::{Row, Sql, SqlError, Value};
+use gateway_sql::{Row, Sql, SqlError, Value, unsigned, whole};
 
 use crate::journal::Journal;
 
@@ -89,14 +89,6 @@ impl<S: Sql> Journal<S> {
 
 fn status(name: &str) -> Result<Status, SqlError> {
     serde_json::from_value(name.into()).map_err(|error| SqlError(format!("status: {error}")))
-}
-
-fn whole(number: u64) -> Value {
-    Value::Integer(i64::try_from(number).unwrap_or(i64::MAX))
-}
-
-fn unsigned(number: i64) -> u64 {
-    u64::try_from(number).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -134,6 +134,21 @@ impl Row {
     }
 }
 
+/// The largest whole number that JavaScript carries exactly; a binding beyond it would be another one.
+const MAX_EXACT: u64 = 9_007_199_254_740_991;
+
+/// A count or a time, for a binding.
+#[must_use]
+pub fn whole(number: u64) -> Value {
+    Value::Integer(i64::try_from(number.min(MAX_EXACT)).unwrap_or(i64::MAX))
+}
+
+/// A count or a time that a column holds.
+#[must_use]
+pub fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}
+
 fn mismatch(column: usize, wanted: &str, found: &Value) -> SqlError {
     let found = match found {
         Value::Null => "null",

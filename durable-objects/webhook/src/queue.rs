@@ -8,7 +8,7 @@ use gateway_domain::event::Envelope;
 use gateway_domain::webhook::{DeliveryStatus, GAP_EVENT, TEST_EVENT, WebhookDelivery};
 use gateway_object::alarm::Timers;
 use gateway_object::calls::webhook::Deliveries;
-use gateway_sql::{Row, Sql, SqlError, Value};
+use gateway_sql::{Row, Sql, SqlError, Value, unsigned, whole};
 
 use crate::record::{INTERRUPTIONS, Outcome, Record, Verdict};
 
@@ -499,15 +499,6 @@ fn shown(webhook: &str, row: &Row) -> Result<WebhookDelivery, SqlError> {
         next_attempt_at: row.optional_integer(13)?.map(unsigned),
         delivered_at: settled.filter(|_| status == DeliveryStatus::Delivered),
     })
-}
-
-fn whole(number: u64) -> Value {
-    // JavaScript's largest whole number: beyond it a binding is not exact.
-    Value::Integer(i64::try_from(number.min(9_007_199_254_740_991)).unwrap_or(i64::MAX))
-}
-
-fn unsigned(number: i64) -> u64 {
-    u64::try_from(number).unwrap_or(0)
 }
 
 fn small(number: i64) -> u32 {

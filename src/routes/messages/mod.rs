@@ -17,9 +17,10 @@ use axum::extract::{FromRequestParts, Path};
 use axum::response::Response;
 use gateway_domain::error::ApiError;
 use gateway_domain::jid::parse_recipient;
-use gateway_domain::message::Task;
+use gateway_domain::message::{SendResult, Task};
 use gateway_object::calls::session;
 use http::request::Parts;
+use utoipa::IntoResponses;
 use worker::Env;
 
 use crate::auth::Principal;
@@ -28,6 +29,40 @@ use crate::error::Refusal;
 use crate::idempotency::NewId;
 use crate::routes::sessions::find;
 use crate::session_object::SessionObject;
+
+/// What everything that sends answers, beside what is its own.
+#[derive(IntoResponses)]
+#[allow(dead_code, reason = "for the document")]
+enum Sent {
+    /// WhatsApp's server has acknowledged it.
+    #[response(status = 200, headers(
+        ("RateLimit" = String, description = "What is left of `ratePerMin` and `ratePerHour`, where there are limits (draft-ietf-httpapi-ratelimit-headers)."),
+        ("RateLimit-Policy" = String, description = "Those limits."),
+    ))]
+    Acknowledged(SendResult),
+    /// The body is not as it should be.
+    #[response(status = 400)]
+    Invalid(ApiError),
+    /// No credentials, or none that are valid.
+    #[response(status = 401)]
+    Unauthorized(ApiError),
+    /// The credentials don't allow sending.
+    #[response(status = 403)]
+    Forbidden(ApiError),
+    /// No such session; or no such message in this chat, as far as the session knows.
+    #[response(status = 404)]
+    NotFound(ApiError),
+    /// The session's limits are reached (`details.retryAfterSeconds`), or its outbox is full.
+    #[response(status = 429, headers(
+        ("RateLimit" = String, description = "As of 200."),
+        ("RateLimit-Policy" = String, description = "As of 200."),
+    ))]
+    Limited(ApiError),
+    /// WhatsApp did not answer in time; with `details.outboxId` the outcome is told as `message.status`, without it nothing
+    /// will be sent.
+    #[response(status = 503)]
+    Unavailable(ApiError),
+}
 
 /// The longest id of a message.
 const MAX_ID: usize = 128;

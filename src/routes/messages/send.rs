@@ -6,7 +6,7 @@ use gateway_domain::error::ApiError;
 use gateway_domain::message::{SendRequest, SendResult, Task};
 use worker::Env;
 
-use super::Sender;
+use super::{Sender, Sent};
 use crate::auth::Allowed;
 use crate::configuration::now;
 use crate::error::Refusal;
@@ -19,14 +19,9 @@ use crate::request::{JsonWithFiles, Query, SessionId};
     params(("session" = String, Path, description = "The session's id."),
            ("async" = Option<bool>, Query, description = "`true` to put it into the outbox: what becomes of it is told as `message.status` and at `GET …/outbox/{outboxId}`.")),
     request_body = SendRequest,
-    responses((status = 200, body = SendResult, description = "WhatsApp's server has acknowledged it.", headers(("RateLimit" = String, description = "What is left of `ratePerMin` and `ratePerHour`, where there are limits (draft-ietf-httpapi-ratelimit-headers)."), ("RateLimit-Policy" = String, description = "Those limits."))),
-              (status = 202, body = SendResult, description = "It is in the outbox.", headers(("RateLimit" = String, description = "What is left of `ratePerMin` and `ratePerHour`, where there are limits (draft-ietf-httpapi-ratelimit-headers)."), ("RateLimit-Policy" = String, description = "Those limits."))),
-              (status = 400, body = ApiError), (status = 401, body = ApiError),
-              (status = 403, body = ApiError), (status = 404, body = ApiError),
+    responses(Sent, (status = 202, body = SendResult, description = "It is in the outbox."),
               (status = 409, body = ApiError, description = "The session can't send in its state, or WhatsApp refused the message."),
-              (status = 429, body = ApiError, description = "The session's limits are reached, or its outbox is full."),
-              (status = 501, body = ApiError, description = "What this version does not send to channels."),
-              (status = 503, body = ApiError, description = "WhatsApp did not answer in time; with `details.outboxId` the outcome is told as `message.status`.")))]
+              (status = 501, body = ApiError, description = "What this version does not send to channels.")))]
 #[worker::send]
 pub async fn send(
     State(env): State<Env>,

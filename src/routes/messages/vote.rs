@@ -3,10 +3,10 @@
 use axum::extract::State;
 use axum::response::Response;
 use gateway_domain::error::ApiError;
-use gateway_domain::message::{SendResult, Task, VoteInputBody};
+use gateway_domain::message::{Task, VoteInputBody};
 use worker::Env;
 
-use super::{MessageId, Sender};
+use super::{MessageId, Sender, Sent};
 use crate::auth::Allowed;
 use crate::error::Refusal;
 use crate::idempotency::NewId;
@@ -17,12 +17,7 @@ use crate::request::{Json, SessionId};
     params(("session" = String, Path, description = "The session's id."),
            ("mid" = String, Path, description = "The message's id on WhatsApp.")),
     request_body = VoteInputBody,
-    responses((status = 200, body = SendResult, description = "WhatsApp's server has acknowledged it.", headers(("RateLimit" = String, description = "What is left of `ratePerMin` and `ratePerHour`, where there are limits (draft-ietf-httpapi-ratelimit-headers)."), ("RateLimit-Policy" = String, description = "Those limits."))),
-              (status = 400, body = ApiError), (status = 401, body = ApiError), (status = 403, body = ApiError),
-              (status = 404, body = ApiError, description = "No such message in this chat, as far as the session knows."),
-              (status = 409, body = ApiError, description = "The session can't send in its state; or the poll is closed, or its secret is not known."),
-              (status = 429, body = ApiError, description = "The session's limits are reached."),
-              (status = 503, body = ApiError, description = "WhatsApp did not answer in time; with `details.outboxId` the outcome is told as `message.status`.")))]
+    responses(Sent, (status = 409, body = ApiError, description = "The session can't send in its state; or the poll is closed, or its secret is not known.")))]
 #[worker::send]
 pub async fn vote(
     State(env): State<Env>,

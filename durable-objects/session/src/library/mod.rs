@@ -7,7 +7,7 @@ pub mod contacts;
 pub mod groups;
 mod jobs;
 
-use gateway_sql::{Sql, SqlError, Value};
+use gateway_sql::{Sql, SqlError, Value, unsigned, whole};
 use serde::Serialize;
 
 pub use jobs::Started;
@@ -26,14 +26,6 @@ impl<S: Sql> Library<S> {
 /// Rows as one value to bind.
 fn rows<T: Serialize>(rows: &[T]) -> Result<Value, SqlError> {
     serde_json::to_string(rows).map(Value::Text).map_err(|error| SqlError(error.to_string()))
-}
-
-fn whole(number: u64) -> Value {
-    Value::Integer(i64::try_from(number).unwrap_or(i64::MAX))
-}
-
-fn unsigned(number: i64) -> u64 {
-    u64::try_from(number).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -30,6 +30,7 @@ tests![
     a_connection_that_is_lost_meanwhile_is_waited_for,
     an_answer_to_who_wrote_meanwhile_does_not_wait_for_the_timelock,
     what_waits_is_neither_edited_nor_taken_back,
+    a_number_begins_no_more_chats_a_day_than_the_deployment_lets_it,
 ];
 
 /// One white pixel, PNG.
@@ -552,4 +553,28 @@ async fn what_waits_is_neither_edited_nor_taken_back() {
     session.entry_is(&waits, "sent", Patience::seconds(60)).await;
     session.organization.patch(&path, &edit).await.expect(200);
     session.organization.call(Method::DELETE, &path, Some(&chat)).await.expect(200);
+}
+
+async fn a_number_begins_no_more_chats_a_day_than_the_deployment_lets_it() {
+    let sandbox = Sandbox::start_with(&["--var", "NEW_CHATS_PER_DAY=1"]).await;
+    let organization = Organization::on(&sandbox);
+    let (session, me) = Session::working_in(&organization).await;
+    let friends = join_all((0..3).map(|_| me.simulator.phone())).await;
+    for text in ["hello", "and more"] {
+        session.sent(&friends[0].number, text).await;
+    }
+    let error = session.text(&friends[1].number, "hello").await.expect_error(429, "rate_limited");
+    let wait = error["details"]["retryAfterSeconds"].as_u64().unwrap();
+    assert!((86_300..=86_401).contains(&wait), "{error}");
+    let waits = session.later(&text(&friends[1], "hello")).await;
+    // Over a restart, too.
+    organization.post(&format!("/simulator/sessions/{}/evict", session.id)).await.expect(204);
+    session.wait_for_status("working", Patience::seconds(60)).await;
+    session.text(&friends[2].number, "hello").await.expect_error(429, "rate_limited");
+    assert_eq!(session.outbox(&waits).await["status"], "queued");
+    // Who wrote first is no new chat, and what is said to them counts for none.
+    let id = friends[2].text(&me.number, "me first").await;
+    session.event_of("message", &id).await;
+    session.sent(&friends[2].number, "hello").await;
+    session.text(&friends[1].number, "hello").await.expect_error(429, "rate_limited");
 }
