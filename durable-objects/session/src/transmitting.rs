@@ -81,8 +81,8 @@ fn settle(room: &Rc<Room>, id: &str, unsent: Unsent) -> Result<(), SqlError> {
             room.give_up(id, ApiError::unavailable(format!("The message was not sent: {reason}.")))
         }
         // How long it may take is bounded by how long it may wait at all.
-        Unsent::Later(_) => outbox.try_later(id, now).map(|_attempts| ()),
-        Unsent::Unanswered(reason) => {
+        Unsent::Later(_) if entry.begun.is_none() => outbox.try_later(id, now).map(|_attempts| ()),
+        Unsent::Later(reason) | Unsent::Unanswered(reason) => {
             let is_last = outbox.try_later(id, now)? >= MOST_ATTEMPTS;
             if is_last { room.give_up(id, given_up(&reason)) } else { Ok(()) }
         }
