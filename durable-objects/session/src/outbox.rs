@@ -264,7 +264,8 @@ impl<'a, S: Sql> Outbox<'a, S> {
     /// When the database fails.
     pub fn begin(&self, id: &str, is_new_chat: bool, now: u64) -> Result<bool, SqlError> {
         let begun = self.0.query(
-            "UPDATE outbox SET state = 'sending', begun = COALESCE(begun, ?2), \
+            "UPDATE outbox SET state = 'sending', attempts = CASE WHEN begun IS NULL THEN 0 ELSE attempts END, \
+             begun = COALESCE(begun, ?2), \
              is_new_chat = COALESCE(is_new_chat, ?3) \
              WHERE id = ?1 AND state IN ('queued', 'sending') RETURNING number",
             &[id.into(), whole(now), is_new_chat.into()],

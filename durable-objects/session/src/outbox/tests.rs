@@ -100,8 +100,11 @@ fn an_attempt_in_vain_is_followed_by_another_later_and_a_new_connection_hurries_
     assert_eq!(outbox.next_due(), Ok(Some(100 + FIRST_PAUSE_MS)));
     outbox.hurry().unwrap();
     assert_eq!((outbox.next_due(), next(&outbox, &[]).as_deref()), (Ok(Some(0)), Some("a")));
-    for attempt in 2..=MOST_ATTEMPTS {
+    // What was in vain before it left does not count against what is in vain after.
+    assert_eq!(outbox.begin("a", false, 100), Ok(true));
+    for attempt in 1..=MOST_ATTEMPTS {
         assert_eq!(outbox.try_later("a", 100), Ok(attempt));
+        assert_eq!(outbox.begin("a", false, 200), Ok(true));
     }
     assert!(outbox.next_due().unwrap().unwrap() <= 100 + LONGEST_PAUSE_MS);
     // What only waits its turn has no hurry.
