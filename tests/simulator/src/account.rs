@@ -19,6 +19,7 @@ use crate::phone::inbox::{Inbox, Received, ReceivedReceipt};
 use crate::phone::mail::PhoneMail;
 use crate::prekeys::Published;
 use crate::store::{Kind, Rows, Shelf};
+use crate::typing::Typing;
 
 /// One account.
 pub struct Account {
@@ -47,6 +48,7 @@ pub struct Account {
     pub watchers: Mutex<HashSet<String>>,
     /// The companions' key indexes as the phone signed them last, and when.
     key_indexes: Mutex<(u64, Vec<u8>)>,
+    typing: Mutex<Vec<Typing>>,
     stanza_ids: AtomicU64,
     /// Its rows on disk.
     pub shelf: Shelf,
@@ -102,9 +104,15 @@ impl Account {
             accepted: Mutex::new(birth.accepted),
             watchers: Mutex::new(birth.watchers),
             key_indexes: Mutex::new(birth.record.key_indexes),
+            typing: Mutex::default(),
             stanza_ids: AtomicU64::new(birth.first_stanza_id),
             shelf: birth.shelf,
         }
+    }
+
+    /// Who typed to it lately.
+    pub fn typing(&self) -> MutexGuard<'_, Vec<Typing>> {
+        self.typing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes down what the account is.

@@ -33,6 +33,7 @@ mod routing;
 mod server;
 mod stanza;
 mod store;
+mod typing;
 mod usync;
 mod web_page;
 mod webauthn;

@@ -1015,6 +1015,11 @@ async fn typing_takes_its_time_and_the_text_arrives() {
         assert!(took >= Duration::from_millis(3_200), "typed within {took:?}");
         assert_eq!(place.received(&id).await["text"], text);
     }
+    let typing = two.me.simulator.get(&format!("/phones/{}/typing", two.others[0].number)).await;
+    let shown: Vec<(&Value, &Value)> =
+        typing["typing"].as_array().unwrap().iter().map(|one| (&one["from"], &one["state"])).collect();
+    let me = json!(two.me.jid);
+    assert_eq!(shown, [(&me, &json!("composing")), (&me, &json!("paused"))]);
 }
 
 async fn a_group_one_is_not_in_takes_nothing() {

@@ -17,7 +17,7 @@ use crate::faults::Kind;
 use crate::ledger::Outcome;
 use crate::pairing::{self, Registration};
 use crate::world::World;
-use crate::{group_delivery, iq, phone, reachout, receipts, routing, stanza};
+use crate::{group_delivery, iq, phone, reachout, receipts, routing, stanza, typing};
 
 /// How often the server pings. Baileys never answers, so an unanswered ping means nothing.
 const PING_EVERY: Duration = Duration::from_secs(25);
@@ -117,7 +117,8 @@ impl Session {
                     device.mailbox.pull(stanza::attr(batch, "count").parse().unwrap_or(100));
                 }
             }
-            "presence" | "chatstate" | "notification" | "call" => {}
+            "chatstate" => typing::note(&self.world, account, node),
+            "presence" | "notification" | "call" => {}
             _ => log::info!("ignored from {}: {}", device.jid(), DisplayableNode(node)),
         }
     }

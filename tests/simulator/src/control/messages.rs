@@ -42,6 +42,12 @@ pub async fn list(
     Ok(Json(json!({ "messages": account.received.after(after, wait).await })))
 }
 
+pub async fn typing(State(world): Shared, Path(number): Path<String>) -> Result<Json<Value>, Error> {
+    let account = find(&world, &number)?;
+    let typing = account.typing().clone();
+    Ok(Json(json!({ "typing": typing })))
+}
+
 pub async fn receipts(
     State(world): Shared,
     Path(number): Path<String>,
