@@ -198,6 +198,11 @@ impl Connection {
         }
     }
 
+    /// Whether it was told to end.
+    pub fn is_over(&self) -> bool {
+        self.cut_at.get().is_some()
+    }
+
     /// When the last of its QR codes is over, and with it the connection.
     pub fn codes_end_at(&self) -> u64 {
         self.first_code_at.get().unwrap_or(self.opened_at) + CODES_MS

@@ -63,6 +63,12 @@ impl Inbound {
         self.change == Change::New
     }
 
+    /// Its chat.
+    #[must_use]
+    pub fn chat_jid(&self) -> &str {
+        &self.payload.chat_jid
+    }
+
     fn of(info: &MessageInfo) -> Self {
         let source = &info.source;
         let chat = addresses::chat(source);

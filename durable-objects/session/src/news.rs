@@ -69,10 +69,7 @@ impl Room {
         match stored {
             Ok(true) => {
                 self.writer_seen(&inbound, &message.info);
-                // Their chat is no new one any more.
-                if self.outgoing.holds_back_new_chats.take() {
-                    sending::reconsider(self);
-                }
+                sending::somebody_wrote(self, inbound.chat_jid());
                 // The read receipt goes before any consumer sees the event.
                 if !(inbound.is_message() && read_receipt::send(self, connection, &message.info)) {
                     self.changed();

@@ -273,13 +273,13 @@ impl<'a, S: Sql> Outbox<'a, S> {
         Ok(!begun.is_empty())
     }
 
-    /// It waits until then, and no attempt is counted.
+    /// It waits for its turn until then; what was in vain before that counts no more.
     ///
     /// # Errors
     /// When the database fails.
     pub fn postpone(&self, id: &str, until: u64) -> Result<(), SqlError> {
         self.0.query(
-            "UPDATE outbox SET due = ?2 WHERE id = ?1 AND state IN ('queued', 'sending')",
+            "UPDATE outbox SET due = ?2, attempts = 0 WHERE id = ?1 AND state IN ('queued', 'sending')",
             &[id.into(), whole(until)],
         )?;
         Ok(())
@@ -321,6 +321,19 @@ impl<'a, S: Sql> Outbox<'a, S> {
         self.0.query(
             "UPDATE outbox INDEXED BY outbox_waiting SET due = 0 WHERE state IN ('queued', 'sending') AND attempts = 0 AND due > 0",
             &[],
+        )?;
+        Ok(())
+    }
+
+    /// Somebody has written: what waits to begin a chat with them, by either of their names, may go.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn reconsider_chat(&self, chat: &str, alias: Option<&str>) -> Result<(), SqlError> {
+        self.0.query(
+            "UPDATE outbox INDEXED BY outbox_waiting SET due = 0 \
+             WHERE state IN ('queued', 'sending') AND chat IN (?1, ?2) AND begun IS NULL AND due > 0",
+            &[chat.into(), alias.into()],
         )?;
         Ok(())
     }
@@ -471,7 +484,7 @@ impl<'a, S: Sql> Outbox<'a, S> {
     pub fn abandoned(&self, now: u64) -> Result<Vec<String>, SqlError> {
         let rows = self.0.query(
             "SELECT id FROM outbox INDEXED BY outbox_waiting WHERE state IN ('queued', 'sending') AND begun IS NULL \
-             AND created < CASE is_async WHEN 0 THEN ?1 ELSE ?2 END ORDER BY number LIMIT 100",
+             AND created < CASE is_async WHEN 0 THEN ?1 ELSE ?2 END ORDER BY number",
             &[whole(now.saturating_sub(ABANDONED_MS)), whole(now.saturating_sub(LONGEST_WAIT_MS))],
         )?;
         rows.iter().map(|row| row.text(0)).collect()

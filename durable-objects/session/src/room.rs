@@ -265,7 +265,9 @@ impl Room {
     /// The connection, if it is up and may be used.
     pub fn connection(&self) -> Option<Rc<Connection>> {
         match &*self.link.borrow() {
-            Link::Up(connection) if self.status() == Status::Working => Some(Rc::clone(connection)),
+            Link::Up(connection) if self.status() == Status::Working && !connection.is_over() => {
+                Some(Rc::clone(connection))
+            }
             _ => None,
         }
     }

@@ -64,7 +64,7 @@ pub struct Desk {
     /// When the pump is to be woken, as its timer says.
     wakes_at: Cell<Option<u64>>,
     trimmed_at: Cell<u64>,
-    /// Whether something waits because its chat would be a new one.
+    /// Whether something may wait because its chat would be a new one.
     pub(crate) holds_back_new_chats: Cell<bool>,
 }
 
@@ -116,7 +116,9 @@ async fn answer(room: &Rc<Room>, send: Send, files: Files) -> Result<SendResult,
 fn is_there(room: &Rc<Room>, id: &str) -> Result<bool, ApiError> {
     let Some(known) = entry(room, id)? else { return Ok(false) };
     let why = known.error.as_deref().and_then(detail).map(|why| why.code);
-    if known.begun.is_none() && why == Some(ErrorCode::GatewayUnavailable) {
+    let passes =
+        matches!(why, Some(ErrorCode::GatewayUnavailable | ErrorCode::RateLimited | ErrorCode::Internal));
+    if known.begun.is_none() && passes {
         let forgotten = room.journal.outbox().forget(id);
         forgotten.map_err(|error| failed("the outbox", &error))?;
         return Ok(false);
@@ -334,7 +336,8 @@ pub fn resume(room: &Rc<Room>, is_new_connection: bool) {
     let done = || -> Result<(), SqlError> {
         if is_new_connection {
             outbox.hurry()?;
-            outbox.reconsider()?;
+            // Whether something does is not known after a restart.
+            room.outgoing.holds_back_new_chats.set(true);
         }
         for id in outbox.abandoned(clock::now())? {
             if !room.outgoing.is_busy(&id) {
@@ -355,6 +358,19 @@ pub fn resume(room: &Rc<Room>, is_new_connection: bool) {
 /// The limits, or the timelock, are others now.
 pub fn reconsider(room: &Rc<Room>) {
     if let Err(error) = room.journal.outbox().reconsider() {
+        worker::console_error!("the outbox: {error}");
+    }
+    pump(room);
+}
+
+/// Somebody has written: their chat is no new one any more.
+pub fn somebody_wrote(room: &Rc<Room>, chat: &str) {
+    if !room.outgoing.holds_back_new_chats.get() {
+        return;
+    }
+    let names = room.journal.names();
+    let alias = if chat.ends_with("@lid") { names.phone_of(chat) } else { names.lid_of(chat) };
+    if let Err(error) = room.journal.outbox().reconsider_chat(chat, alias.as_deref()) {
         worker::console_error!("the outbox: {error}");
     }
     pump(room);

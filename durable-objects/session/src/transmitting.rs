@@ -51,6 +51,8 @@ pub async fn attempt(room: &Rc<Room>, id: &str) {
     let Err(unsent) = transmit(room, id).await else { return };
     if let Err(error) = settle(room, id, unsent) {
         worker::console_error!("the outbox: {error}");
+        // Not at once again, if that can be written.
+        let _not_written_either = room.journal.outbox().try_later(id, clock::now());
     }
 }
 
@@ -101,7 +103,7 @@ async fn transmit(room: &Rc<Room>, id: &str) -> Result<(), Unsent> {
     }
     room.hold(HoldPoint::Fixed).await;
     // A file may have taken its time.
-    if !room.is_current(&connection) {
+    if !room.is_current(&connection) || connection.is_over() {
         return Err(Unsent::Disconnected);
     }
     let entry = outbox.entry(id).map_err(broken)?.filter(|entry| !entry.state.is_final());
@@ -116,7 +118,8 @@ async fn transmit(room: &Rc<Room>, id: &str) -> Result<(), Unsent> {
         let message = message.map_err(|error| Unsent::Refused(failed("a stored message", &error)))?;
         send(room, &connection, &entry, &fixed.message_id, message).await?;
     }
-    Ok(())
+    let ended = outbox.entry(id).map_err(broken)?.is_none_or(|entry| entry.state.is_final());
+    if ended { Ok(()) } else { Err(Unsent::Unanswered("its acknowledgement could not be stored".to_owned())) }
 }
 
 /// In one run with looking whether it is: so the limits are exact.
@@ -169,7 +172,8 @@ async fn send(
     let written = room.write_failure(&entry.id, refused(&code));
     let written = written.map_err(|error| Unsent::Refused(failed("the outbox", &error)))?;
     let error = written.ok_or(Unsent::Over)?;
-    if code != "463" {
+    // Of an album that was sent in part it is told as that.
+    if code != "463" || error.error.code != ErrorCode::Conflict {
         return Err(Unsent::Settled(error));
     }
     let until = learn_timelock(room, connection).await;

@@ -115,6 +115,15 @@ fn an_attempt_in_vain_is_followed_by_another_later_and_a_new_connection_hurries_
     assert_eq!(outbox.next_due(), Ok(Some(500)));
     outbox.reconsider().unwrap();
     assert_eq!(outbox.next_due(), Ok(Some(0)));
+    outbox.try_later("b", 100).unwrap();
+    outbox.postpone("b", 500).unwrap();
+    outbox.reconsider_chat("a", Some("c")).unwrap();
+    assert_eq!(outbox.next_due(), Ok(Some(500)));
+    outbox.reconsider_chat("x", Some("b")).unwrap();
+    assert_eq!(outbox.next_due(), Ok(Some(0)));
+    outbox.postpone("b", 500).unwrap();
+    outbox.reconsider().unwrap();
+    assert_eq!(outbox.next_due(), Ok(Some(0)), "it was in vain once, and waited for its turn then");
 }
 
 #[test]
