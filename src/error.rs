@@ -33,7 +33,7 @@ impl From<Refusal> for Response {
         {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         } else if error.error.code == ErrorCode::GatewayUnavailable
-            && !error.error.details.contains_key("waMessageId")
+            && !error.error.details.contains_key("outboxId")
         {
             // Not where a message may be on its way: repeating that blindly could send it twice.
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2"));

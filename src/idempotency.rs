@@ -8,11 +8,10 @@ use axum::extract::FromRequestParts;
 use axum::middleware::Next;
 use axum::response::Response;
 use futures::StreamExt;
-use gateway_domain::access::{Access, Capability, Operation};
+use gateway_domain::access::Operation;
 use gateway_domain::error::ApiError;
 use gateway_domain::idempotency::{self, Answer, Ending, Fingerprint, HEADER, REPLAYED, Turn};
 use gateway_domain::ids;
-use gateway_domain::message::limits;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Request, StatusCode, header};
 use worker::Env;
@@ -21,10 +20,10 @@ use crate::auth::Organization;
 use crate::configuration::{now, random};
 use crate::directory::Directory;
 use crate::error::{Refusal, internal};
-use crate::request::{BODY_WITH_FILES, MemoryShare};
 use crate::routes::verbs;
+use crate::send_body::Files;
 
-/// The largest body of what is no send. Its handler says so too.
+/// The largest body, its files taken out. Its handler says so too.
 const MAX_BODY_BYTES: usize = 1_024 * 1_024;
 
 /// What a handler finds on the extensions of a request with a key.
@@ -118,7 +117,7 @@ async fn begin(
     key: String,
     request: Request<Body>,
 ) -> Result<Begun, Refusal> {
-    let (fingerprint, mut request) = fingerprint(operation, request).await?;
+    let (fingerprint, mut request) = fingerprint(request).await?;
     let directory = Directory::of(env, organization)?;
     let at = now();
     let holder = ids::mint(at, random());
@@ -134,31 +133,25 @@ async fn begin(
 }
 
 /// What tells the request apart, and the request. The body is read once, and handed on in the pieces it came in.
-async fn fingerprint(
-    operation: &Operation,
-    request: Request<Body>,
-) -> Result<(String, Request<Body>), Refusal> {
-    let (most, message) = match operation.access {
-        Access::Needs(Capability::Send) => (limits::MAX_BODY_BYTES, BODY_WITH_FILES),
-        _ => (MAX_BODY_BYTES, "Must be whole, and 1 MiB at most."),
-    };
-    let (mut parts, body) = request.into_parts();
-    if most > MAX_BODY_BYTES {
-        parts.extensions.insert(MemoryShare::of(&parts.headers).await?);
-    }
+async fn fingerprint(request: Request<Body>) -> Result<(String, Request<Body>), Refusal> {
+    let too_large = || ApiError::validation("body", "Must be whole, and 1 MiB at most.");
+    let (parts, body) = request.into_parts();
     let path = verbs::to_public(parts.uri.path());
     let mut fingerprint =
         Fingerprint::of(parts.method.as_str(), &path, parts.uri.query().unwrap_or_default());
     let (mut pieces, mut length) = (Vec::new(), 0_usize);
     let mut stream = body.into_data_stream();
     while let Some(piece) = stream.next().await {
-        let piece = piece.map_err(|_| ApiError::validation("body", message))?;
+        let piece = piece.map_err(|_| too_large())?;
         length = length.saturating_add(piece.len());
-        if length > most {
-            return Err(ApiError::validation("body", message).into());
+        if length > MAX_BODY_BYTES {
+            return Err(too_large().into());
         }
         fingerprint.add(&piece);
         pieces.push(piece);
+    }
+    for file in parts.extensions.get::<Files>().iter().flat_map(|files| files.found.iter()) {
+        fingerprint.add(&file.sha256);
     }
     let body = Body::from_stream(futures::stream::iter(pieces.into_iter().map(Ok::<_, Infallible>)));
     Ok((fingerprint.finish(), Request::from_parts(parts, body)))

@@ -24,6 +24,7 @@ mod request;
 mod request_id;
 mod routes;
 mod scheduled;
+mod send_body;
 mod session_object;
 
 use futures::channel::oneshot;

@@ -1,27 +1,19 @@
 //! What handlers take out of a request: JSON bodies, queries, session ids. Foreign bytes become clear errors.
 
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{FromRequest, FromRequestParts, Path};
 use gateway_domain::error::ApiError;
 use gateway_domain::ids;
-use gateway_domain::message::limits;
-use gateway_object::budget::Share;
 use http::request::Parts;
 use http::{HeaderMap, Request, header};
 use serde::de::DeserializeOwned;
 use worker::Env;
-use worker::send::SendFuture;
 
 use crate::error::Refusal;
+use crate::send_body::Files;
 
-/// The body, the text in it, and what that says.
-const COPIES: usize = 3;
-/// How long a request waits for memory.
-const MEMORY_PATIENCE: Duration = Duration::from_secs(10);
 /// The largest body of an operation without media (the contract's "Errors").
 const MAX_BODY_BYTES: usize = 1024 * 1024;
 
@@ -39,56 +31,16 @@ impl<T: DeserializeOwned> FromRequest<Env> for Json<T> {
     }
 }
 
-/// A JSON body that may have files in it. While it is read it has a share of the isolate's memory.
-pub struct JsonWithFiles<T>(pub T, pub MemoryShare);
+/// A JSON body and the files that were taken out of it (`send_body`).
+pub struct JsonWithFiles<T>(pub T, pub Files);
 
 impl<T: DeserializeOwned> FromRequest<Env> for JsonWithFiles<T> {
     type Rejection = Refusal;
 
-    async fn from_request(request: Request<Body>, _: &Env) -> Result<Self, Refusal> {
-        let (mut parts, body) = request.into_parts();
-        require_json(&parts.headers)?;
-        let share = match parts.extensions.remove::<MemoryShare>() {
-            Some(share) => share,
-            None => MemoryShare::of(&parts.headers).await?,
-        };
-        let bytes = to_bytes(body, limits::MAX_BODY_BYTES)
-            .await
-            .map_err(|_| ApiError::validation("body", BODY_WITH_FILES))?;
-        parse(&bytes).map(|body| Self(body, share))
-    }
-}
-
-/// What is wrong with a body that is larger than that.
-pub const BODY_WITH_FILES: &str = "Must be whole, and 12 MiB at most.";
-
-/// A share of the isolate's memory for a large body (docs/decisions/media.md).
-#[derive(Clone)]
-pub struct MemoryShare(Option<Arc<Share>>);
-
-impl MemoryShare {
-    /// A share for the request with these headers; small ones need none.
-    ///
-    /// # Errors
-    /// 503 when there is no memory to be had soon.
-    pub async fn of(headers: &HeaderMap) -> Result<Self, Refusal> {
-        let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-        let announced = announced.and_then(|length| length.parse::<usize>().ok());
-        let length = announced.unwrap_or(limits::MAX_BODY_BYTES).min(limits::MAX_BODY_BYTES);
-        if length <= MAX_BODY_BYTES {
-            return Ok(Self(None));
-        }
-        let share = SendFuture::new(Share::within(length.saturating_mul(COPIES), MEMORY_PATIENCE)).await;
-        let share =
-            share.ok_or_else(|| ApiError::unavailable("Too many files at once; try again shortly."))?;
-        Ok(Self(Some(Arc::new(share))))
-    }
-
-    /// The body has been read: what is left is one copy of what it said.
-    pub fn settle(&mut self) {
-        if let Some(share) = self.0.as_mut().and_then(Arc::get_mut) {
-            share.divide(COPIES);
-        }
+    async fn from_request(mut request: Request<Body>, env: &Env) -> Result<Self, Refusal> {
+        let files = request.extensions_mut().remove::<Files>().unwrap_or_default();
+        let Json(body) = Json::from_request(request, env).await?;
+        Ok(Self(body, files))
     }
 }
 
@@ -109,10 +61,14 @@ impl<T: DeserializeOwned + Default> FromRequest<Env> for OptionalJson<T> {
     }
 }
 
-fn require_json(headers: &HeaderMap) -> Result<(), Refusal> {
+/// Whether a body is said to be JSON.
+pub fn is_json(headers: &HeaderMap) -> bool {
     let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let essence = given.split(';').next().unwrap_or_default().trim();
-    if essence.eq_ignore_ascii_case("application/json") {
+    given.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json")
+}
+
+fn require_json(headers: &HeaderMap) -> Result<(), Refusal> {
+    if is_json(headers) {
         Ok(())
     } else {
         Err(ApiError::validation("Content-Type", "Must be application/json.").into())

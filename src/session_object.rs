@@ -73,17 +73,38 @@ impl<'a> SessionObject<'a> {
         }
     }
 
+    /// Keeps a part of a file whose request is still being read.
+    ///
+    /// # Errors
+    /// As [`SessionObject::call`].
+    pub async fn keep_part(
+        &self,
+        lot: &str,
+        file: usize,
+        part: usize,
+        bytes: Vec<u8>,
+    ) -> Result<(), Refusal> {
+        let call = Call::KeepPart { lot: lot.to_owned(), file, part };
+        let response = self.exchange(call, &[bytes], PATIENCE).await?;
+        if response.status_code() == 200 { Ok(()) } else { Err(refusal_in(response).await) }
+    }
+
     /// Sends something: its files go behind the call, not as a part of it. The answer, be it a refusal, says where the
     /// session stands with its limits.
     ///
     /// # Errors
-    /// 503 when the object can't be reached in time.
-    pub async fn send(&self, mut send: session::Send) -> Result<http::Response<Body>, Refusal> {
-        let files = send.task.take_data();
+    /// 503 when the object can't be reached in time: nobody knows then whether it has taken the message.
+    pub async fn send(
+        &self,
+        send: session::Send,
+        files: &[Vec<u8>],
+    ) -> Result<http::Response<Body>, Refusal> {
+        let entry = send.entry.clone();
         let status = if send.is_async { StatusCode::ACCEPTED } else { StatusCode::OK };
         let call = Call::Send(send);
         let patience = PATIENCE + waiting(&call);
-        let response = self.exchange(call, files, patience).await?;
+        let response = self.exchange(call, files, patience).await;
+        let response = response.map_err(|Refusal(error)| Refusal(error.with("outboxId", entry)))?;
         if response.status_code() == 200 {
             let mut response: http::Response<Body> = response.into();
             *response.status_mut() = status;
@@ -100,7 +121,7 @@ impl<'a> SessionObject<'a> {
     }
 
     async fn reach(&self, call: Call, patience: Duration) -> Result<Response, Refusal> {
-        let response = self.exchange(call, Vec::new(), patience).await?;
+        let response = self.exchange(call, &[], patience).await?;
         match response.status_code() {
             200 => Ok(response),
             _ => Err(refusal_in(response).await),
@@ -108,17 +129,11 @@ impl<'a> SessionObject<'a> {
     }
 
     /// Calls it, again where that does no harm, and takes its answer, whatever it is.
-    async fn exchange(
-        &self,
-        call: Call,
-        files: Vec<Vec<u8>>,
-        patience: Duration,
-    ) -> Result<Response, Refusal> {
+    async fn exchange(&self, call: Call, files: &[Vec<u8>], patience: Duration) -> Result<Response, Refusal> {
         let mut tries = if may_repeat(&call) { 3 } else { 1 };
         let json = serde_json::to_string(&self.request(call)).map_err(|error| internal("a call", &error))?;
-        let body = framed(&json, &files);
-        let lengths = (!files.is_empty()).then(|| lengths(&files));
-        drop((json, files));
+        let body = framed(&json, files);
+        let lengths = (!files.is_empty()).then(|| lengths(files));
         loop {
             tries -= 1;
             let attempt = std::pin::pin!(self.attempt(&body, lengths.as_deref()));

@@ -11,7 +11,7 @@ use crate::outbound_address::{OutboundAddress, Reach, Refused};
 /// As many redirects are followed.
 pub const MAX_REDIRECTS: u32 = 5;
 /// How long all of it may take, every redirect and the body included.
-pub const MAX_SECONDS: u64 = 30;
+pub const MAX_SECONDS: u64 = 50;
 
 /// One file that is wanted.
 pub struct Errand<'a> {

@@ -1,7 +1,7 @@
 //! The door: what happens between the router and every handler, in one place and in one order.
 //!
-//! The table says what the operation needs; limits on failed logins; authentication; capability; the idempotency key;
-//! the handler; the audit log. An operation that is not in the table can't be called.
+//! The table says what the operation needs; limits on failed logins; authentication; capability; a body's files; the
+//! idempotency key; the handler; the audit log. An operation that is not in the table can't be called.
 
 use axum::body::Body;
 use axum::extract::{Extension, MatchedPath};
@@ -13,11 +13,15 @@ use worker::Env;
 use worker::send::SendFuture;
 
 use super::attempts::Attempt;
-use super::{Allowed, Credential, Principal, Scraper, admit};
+use super::{Allowed, Credential, Organization, Principal, Scraper, admit};
 use crate::audit;
 use crate::error::{Refusal, internal};
 use crate::idempotency;
 use crate::routes;
+use crate::send_body;
+
+/// The operation whose body may have files in it.
+const SENDS_FILES: &str = "sendMessage";
 
 /// Lets a request through, or not.
 pub async fn pass(
@@ -58,11 +62,35 @@ async fn escort(env: Env, operation: &'static Operation, mut request: Request<Bo
         let access = operation.access;
         let organization = principal.organization.clone();
         request.extensions_mut().insert(Allowed { principal, credential, access });
-        idempotency::once(&env, operation, &organization, request, next).await
+        run(&env, operation, &organization, request, next).await
     };
     // Of what was done the first answer's entry tells.
     if !idempotency::is_replay(&response) {
         record.end(&env, &response).await;
+    }
+    response
+}
+
+/// Runs the operation, once for each key; before that the files are taken out of its body, if it can have some.
+async fn run(
+    env: &Env,
+    operation: &'static Operation,
+    organization: &Organization,
+    request: Request<Body>,
+    next: Next,
+) -> Response {
+    if operation.id != SENDS_FILES {
+        return idempotency::once(env, operation, organization, request, next).await;
+    }
+    let (request, lot) = match send_body::take_in(env, organization, request).await {
+        Ok(taken) => taken,
+        Err(refusal) => return refusal.into(),
+    };
+    let response = idempotency::once(env, operation, organization, request, next).await;
+    if let Some(lot) = lot
+        && (idempotency::is_replay(&response) || !response.status().is_success())
+    {
+        lot.refuse(env).await;
     }
     response
 }

@@ -6,7 +6,7 @@ mod audit_log;
 mod chats;
 pub mod events;
 mod health;
-mod messages;
+pub mod messages;
 mod metrics;
 mod openapi;
 mod realtime;

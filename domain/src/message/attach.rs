@@ -1,8 +1,5 @@
 //! The files of a request.
 
-use base64::Engine as _;
-use base64::alphabet::{STANDARD, URL_SAFE};
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use url::Url;
 
 use crate::error::ApiError;
@@ -13,9 +10,15 @@ use super::limits;
 use super::media_type;
 use super::outgoing::{Media, MediaKind, Source};
 use super::request::{AlbumMediaPayload, AlbumMediaType, MediaPayload};
+use super::send_body::FileFound;
 
 /// The one file of a message. A caption stands beside it or in it.
-pub(super) fn file(media: MediaPayload, kind: MediaKind, caption: Option<String>) -> Result<Media, ApiError> {
+pub(super) fn file(
+    media: MediaPayload,
+    kind: MediaKind,
+    caption: Option<String>,
+    files: &[FileFound],
+) -> Result<Media, ApiError> {
     let (field, caption) = match (caption, media.caption) {
         (Some(_), Some(_)) => {
             return Err(ApiError::validation("media.caption", "Stands beside media too: give it once."));
@@ -28,55 +31,49 @@ pub(super) fn file(media: MediaPayload, kind: MediaKind, caption: Option<String>
         return Err(ApiError::validation(field, message));
     }
     let caption = caption.map(|caption| text(field, caption, limits::MAX_CAPTION_CHARS)).transpose()?;
-    let media = Media {
+    Ok(Media {
         kind,
         mimetype: media.mimetype.map(|named| mimetype("media.mimetype", named)).transpose()?,
         filename: media.filename.map(|named| filename("media.filename", named)).transpose()?,
-        source: source("media", media.data, media.url, most_of(kind))?,
+        source: source("media", media.data, media.url, files, kind.max_bytes())?,
         caption,
-    };
-    if let Source::Data(bytes) = &media.source {
-        media.examine(bytes, "media", None)?;
-    }
-    Ok(media)
+    })
 }
 
 /// The files of an album; the first gets the caption.
 pub(super) fn album(
     payloads: Vec<AlbumMediaPayload>,
     caption: Option<String>,
+    files: &[FileFound],
 ) -> Result<Vec<Media>, ApiError> {
     if !(limits::MIN_ALBUM_MEDIAS..=limits::MAX_ALBUM_MEDIAS).contains(&payloads.len()) {
         return Err(ApiError::validation("medias", "Must be 2 to 30."));
     }
     let mut caption =
         caption.map(|caption| text("caption", caption, limits::MAX_CAPTION_CHARS)).transpose()?;
-    let mut room = limits::MAX_DATA_BYTES;
+    let mut room = limits::MAX_FILE_BYTES as u64;
     let mut medias = Vec::with_capacity(payloads.len());
     for (index, payload) in payloads.into_iter().enumerate() {
         let path = format!("medias[{index}]");
         let declared =
             payload.mimetype.map(|named| mimetype(&format!("{path}.mimetype"), named)).transpose()?;
-        let source = source(&path, payload.data, payload.url, room).map_err(together)?;
-        let kind = album_kind(&path, payload.r#type, declared.as_deref(), &source)?;
-        let media = Media { kind, source, mimetype: declared, caption: caption.take(), filename: None };
-        if let Source::Data(bytes) = &media.source {
-            room = room.saturating_sub(bytes.len());
-            media.examine(bytes, &path, None)?;
+        let source = source(&path, payload.data, payload.url, files, limits::MAX_FILE_BYTES)?;
+        let found = source.file().and_then(|file| files.get(file));
+        let kind = album_kind(&path, payload.r#type, declared.as_deref(), found)?;
+        if let Some(found) = found {
+            let field = format!("{path}.data");
+            if found.length > kind.max_bytes() as u64 {
+                return Err(too_large(&field, kind.max_bytes()));
+            }
+            room = room.checked_sub(found.length).ok_or_else(|| {
+                let most = limits::MAX_FILE_BYTES;
+                let message = format!("All data of an album together must be {most} bytes at most.");
+                ApiError::validation(&field, message).with("maxBytes", most)
+            })?;
         }
-        medias.push(media);
+        medias.push(Media { kind, source, mimetype: declared, caption: caption.take(), filename: None });
     }
     Ok(medias)
-}
-
-/// What is too large for what is left is too large for all together.
-fn together(mut error: ApiError) -> ApiError {
-    if let Some(most) = error.error.details.get_mut("maxBytes") {
-        *most = limits::MAX_DATA_BYTES.into();
-        error.error.message =
-            format!("All data of an album together must be {} bytes at most.", limits::MAX_DATA_BYTES);
-    }
-    error
 }
 
 /// What a file of an album is: what it is said to be, else what its media type or its bytes say.
@@ -84,12 +81,9 @@ fn album_kind(
     path: &str,
     said: Option<AlbumMediaType>,
     mimetype: Option<&str>,
-    source: &Source,
+    found: Option<&FileFound>,
 ) -> Result<MediaKind, ApiError> {
-    let of_bytes = match source {
-        Source::Data(bytes) => media_type::sniff(bytes),
-        Source::Url(_) => None,
-    };
+    let of_bytes = found.and_then(|file| media_type::sniff(&file.head));
     let of = |mimetype: &str| match mimetype.split_once('/')?.0 {
         kind if kind.eq_ignore_ascii_case("image") => Some(MediaKind::Image),
         kind if kind.eq_ignore_ascii_case("video") => Some(MediaKind::Video),
@@ -104,13 +98,15 @@ fn album_kind(
     })
 }
 
-const fn most_of(kind: MediaKind) -> usize {
-    if matches!(kind, MediaKind::Sticker) { limits::MAX_STICKER_BYTES } else { limits::MAX_DATA_BYTES }
-}
-
-fn source(path: &str, data: Option<String>, url: Option<String>, most: usize) -> Result<Source, ApiError> {
+fn source(
+    path: &str,
+    data: Option<String>,
+    url: Option<String>,
+    files: &[FileFound],
+    most: usize,
+) -> Result<Source, ApiError> {
     match (data, url) {
-        (Some(data), None) => decode(&format!("{path}.data"), &data, most).map(Source::Data),
+        (Some(data), None) => given(&format!("{path}.data"), &data, files, most).map(Source::Data),
         (None, Some(url)) => address(&format!("{path}.url"), url).map(Source::Url),
         (None, None) => Err(ApiError::validation(&format!("{path}.data"), "Is required, or url instead.")),
         (Some(_), Some(_)) => {
@@ -119,21 +115,21 @@ fn source(path: &str, data: Option<String>, url: Option<String>, most: usize) ->
     }
 }
 
-fn decode(field: &str, data: &str, most: usize) -> Result<Vec<u8>, ApiError> {
-    // Before anything is allocated: four letters are three bytes.
-    if data.trim_end_matches('=').len() / 4 * 3 > most {
+/// The number of a file that came along.
+fn given(field: &str, data: &str, files: &[FileFound], most: usize) -> Result<usize, ApiError> {
+    let number = data.parse::<usize>().map_err(|_| ApiError::internal())?;
+    let file = files.get(number).ok_or_else(ApiError::internal)?;
+    if file.is_too_large || (file.length > most as u64 && !file.is_damaged) {
         return Err(too_large(field, most));
     }
-    let alphabet = if data.contains(['-', '_']) { &URL_SAFE } else { &STANDARD };
-    let either = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
-    let bytes = GeneralPurpose::new(alphabet, either).decode(data).map_err(|_| {
-        ApiError::validation(field, "Must be base64, without white space and without a data: prefix.")
-    })?;
-    match bytes.len() {
-        0 => Err(ApiError::validation(field, "Must not be empty.")),
-        length if length > most => Err(too_large(field, most)),
-        _ => Ok(bytes),
+    if file.is_damaged {
+        let message = "Must be base64, without white space and without a data: prefix.";
+        return Err(ApiError::validation(field, message));
     }
+    if file.length == 0 {
+        return Err(ApiError::validation(field, "Must not be empty."));
+    }
+    Ok(number)
 }
 
 fn address(field: &str, address: String) -> Result<String, ApiError> {

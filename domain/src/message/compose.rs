@@ -11,13 +11,15 @@ use super::fields::{chat, line, message_id, person, required, text};
 use super::limits;
 use super::outgoing::{Content, MediaKind, Outgoing};
 use super::request::{MessageType, SendRequest};
+use super::send_body::FileFound;
 
 impl SendRequest {
-    /// Checks the request and makes of it what is sent.
+    /// Checks the request and makes of it what is sent. `files` are those that were found in its body; what is in them is
+    /// looked at by [`Outgoing::examine`].
     ///
     /// # Errors
     /// `validation_error` naming the field; `not_implemented` for what this version doesn't send to channels.
-    pub fn into_outgoing(mut self, now: u64) -> Result<Outgoing, ApiError> {
+    pub fn into_outgoing(mut self, files: &[FileFound], now: u64) -> Result<Outgoing, ApiError> {
         let to = chat("to", &required("to", self.to.take())?)?;
         let kind = required("type", self.r#type)?;
         if let Some(field) = self.foreign_field(kind) {
@@ -36,13 +38,13 @@ impl SendRequest {
             MessageType::Poll => Content::Poll(self.into_poll(now)?),
             MessageType::Location => Content::Location(self.into_location()?),
             MessageType::Contact => Content::Contact(required("contact", self.contact)?.into_contact()?),
-            MessageType::Image => self.into_media(MediaKind::Image)?,
-            MessageType::Video => self.into_media(MediaKind::Video)?,
-            MessageType::Audio => self.into_media(MediaKind::Audio)?,
-            MessageType::Document => self.into_media(MediaKind::Document)?,
-            MessageType::Sticker => self.into_media(MediaKind::Sticker)?,
+            MessageType::Image => self.into_media(MediaKind::Image, files)?,
+            MessageType::Video => self.into_media(MediaKind::Video, files)?,
+            MessageType::Audio => self.into_media(MediaKind::Audio, files)?,
+            MessageType::Document => self.into_media(MediaKind::Document, files)?,
+            MessageType::Sticker => self.into_media(MediaKind::Sticker, files)?,
             MessageType::Album => {
-                Content::Album(attach::album(required("medias", self.medias)?, self.caption)?)
+                Content::Album(attach::album(required("medias", self.medias)?, self.caption, files)?)
             }
         };
         Ok(Outgoing { to: to.to_string(), content, reply_to, mentions })
@@ -66,8 +68,8 @@ impl SendRequest {
         }
     }
 
-    fn into_media(self, kind: MediaKind) -> Result<Content, ApiError> {
-        Ok(Content::Media(attach::file(required("media", self.media)?, kind, self.caption)?))
+    fn into_media(self, kind: MediaKind, files: &[FileFound]) -> Result<Content, ApiError> {
+        Ok(Content::Media(attach::file(required("media", self.media)?, kind, self.caption, files)?))
     }
 
     fn into_poll(self, now: u64) -> Result<PollData, ApiError> {

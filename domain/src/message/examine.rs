@@ -2,7 +2,7 @@
 
 use crate::error::ApiError;
 
-use super::media_type;
+use super::media_type::{self, File};
 use super::outgoing::{Media, MediaKind, Source};
 
 /// What is told beside a file.
@@ -35,18 +35,18 @@ impl Media {
     /// # Errors
     /// `validation_error` naming the field when it is too large, nothing WhatsApp shows as this kind, or not what
     /// `mimetype` says.
-    pub fn examine(&self, bytes: &[u8], path: &str, served: Option<&str>) -> Result<Facts, ApiError> {
+    pub fn examine(&self, file: &impl File, path: &str, served: Option<&str>) -> Result<Facts, ApiError> {
         let field = match self.source {
             Source::Data(_) => format!("{path}.data"),
             Source::Url(_) => format!("{path}.url"),
         };
-        if bytes.len() > self.max_bytes() {
-            return Err(too_large(&field, self.max_bytes()));
+        if file.length() > self.kind.max_bytes() as u64 {
+            return Err(too_large(&field, self.kind.max_bytes()));
         }
-        if bytes.is_empty() {
+        if file.length() == 0 {
             return Err(ApiError::validation(&field, "Must not be an empty file."));
         }
-        let sniffed = media_type::sniff(bytes);
+        let sniffed = media_type::sniff(file);
         if let Some(declared) = &self.mimetype
             && media_type::contradicts(declared, sniffed)
         {
@@ -63,9 +63,9 @@ impl Media {
         Ok(Facts {
             voice_note: self.kind == MediaKind::Audio && mimetype == media_type::OPUS,
             filename: self.filename.clone().or_else(|| self.document_name(&mimetype)),
-            dimensions: media_type::dimensions(bytes),
-            seconds: media_type::duration_ms(bytes).filter(|_| plays).map(seconds),
-            animated: self.kind == MediaKind::Sticker && media_type::is_animated(bytes),
+            dimensions: media_type::dimensions(file),
+            seconds: media_type::duration_ms(file).filter(|_| plays).map(seconds),
+            animated: self.kind == MediaKind::Sticker && media_type::is_animated(file),
             mimetype,
         })
     }

@@ -33,13 +33,15 @@ pub const MAX_CONTACT_NAME_CHARS: usize = 256;
 /// A vCard, in bytes (ours: room for a small picture).
 pub const MAX_VCARD_BYTES: usize = 65_536;
 
-/// All files that come in one request, decoded: they are held in memory several times over, and an isolate has 128 MB
-/// for all its sessions (ours).
-pub const MAX_DATA_BYTES: usize = 8 * 1024 * 1024;
-/// The body of a request to send: such files in base64, and what stands around them (ours).
-pub const MAX_BODY_BYTES: usize = 12 * 1024 * 1024;
-/// A file that is fetched (AB `default_media_limit_mb`, `default_audio_limit_mb`, `default_video_limit_mb`).
-pub const MAX_URL_BYTES: usize = 16 * 1024 * 1024;
+/// A file, given or fetched; and all that are given in one request. They are never held in memory whole, but wait in a
+/// database (ours: what the contract's 88 MiB of base64 are; WhatsApp takes documents of 2 GB).
+pub const MAX_FILE_BYTES: usize = 64 * 1024 * 1024;
+/// The body of a request to send: such files in base64, and what stands around them (the contract's "Errors").
+pub const MAX_BODY_BYTES: usize = 88 * 1024 * 1024;
+/// What of that is no file (the contract's "Errors": a body without media).
+pub const MAX_REST_BYTES: usize = 1024 * 1024;
+/// A picture (AB `default_media_limit_mb`).
+pub const MAX_IMAGE_BYTES: usize = 16 * 1024 * 1024;
 /// A sticker (ours; the Cloud API takes 100 KB, 500 KB of an animated one, and phones show somewhat more).
 pub const MAX_STICKER_BYTES: usize = 1024 * 1024;
 /// An address to fetch a file from, in bytes (ours).

@@ -1,6 +1,6 @@
 //! Messages: what a caller may send, what a caller may do with one, and what both answer.
 //!
-//! A request is read as the contract has it (`request`, `about`) and becomes something that is right by construction
+//! A request is read as it comes (`send_body`), as the contract has it (`request`, `about`) and becomes something that is right by construction
 //! (`outgoing`), or an error that names the field. `media_type` tells what a file is from its bytes alone.
 
 mod about;
@@ -15,6 +15,7 @@ pub mod media_type;
 mod outgoing;
 mod request;
 mod result;
+mod send_body;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -30,4 +31,5 @@ pub use limits::MAX_TEXT_CHARS;
 pub use outgoing::{Content, Media, MediaKind, Outgoing, Source};
 pub use request::{AlbumMediaPayload, AlbumMediaType, ContactCard, MediaPayload, MessageType, SendRequest};
 pub use result::{OutboxEntry, OutboxStatus, SendResult};
+pub use send_body::{FileFound, SendBody};
 pub use task::Task;

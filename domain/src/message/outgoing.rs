@@ -1,11 +1,13 @@
-//! A message to send, right by construction. It waits in an outbox and goes to the session's object as JSON, its files
-//! in base64: a third longer than they are, where a list of numbers would be nearly four times as long.
+//! A message to send, right by construction. It waits in an outbox and goes to the session's object as JSON; its files lie
+//! beside it.
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::ApiError;
 use crate::event::{ContactData, LocationData, PollData};
 
 use super::limits;
+use super::media_type::File;
 use super::request::AlbumMediaType;
 
 /// A message to send.
@@ -64,8 +66,8 @@ pub struct Media {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
-    /// The file, looked at already.
-    Data(#[serde(with = "in_base64")] Vec<u8>),
+    /// The number of a file that came with the request.
+    Data(usize),
     /// Where to fetch it: an http or https URL. Whether it may be asked depends on the deployment
     /// ([`OutboundAddress`](crate::outbound_address::OutboundAddress)).
     Url(String),
@@ -93,6 +95,16 @@ impl MediaKind {
             Self::Audio => "audio",
             Self::Document => "document",
             Self::Sticker => "sticker",
+        }
+    }
+
+    /// The largest file that is sent as this, in bytes.
+    #[must_use]
+    pub const fn max_bytes(self) -> usize {
+        match self {
+            Self::Sticker => limits::MAX_STICKER_BYTES,
+            Self::Image => limits::MAX_IMAGE_BYTES,
+            Self::Video | Self::Audio | Self::Document => limits::MAX_FILE_BYTES,
         }
     }
 }
@@ -142,14 +154,6 @@ impl Content {
         }
     }
 
-    fn medias_mut(&mut self) -> &mut [Media] {
-        match self {
-            Self::Media(media) => std::slice::from_mut(media),
-            Self::Album(medias) => medias,
-            _ => &mut [],
-        }
-    }
-
     /// What a request calls the `index`-th file.
     #[must_use]
     pub fn path(&self, index: usize) -> String {
@@ -161,40 +165,28 @@ impl Content {
 }
 
 impl Outgoing {
-    /// Takes the files out, in order, where what is left must be small: a row of SQLite holds 2 MB.
-    #[must_use]
-    pub fn take_data(&mut self) -> Vec<Vec<u8>> {
-        let sources = self.content.medias_mut().iter_mut().map(|media| &mut media.source);
-        let files = sources.filter_map(|source| match source {
-            Source::Data(bytes) => Some(std::mem::take(bytes)),
-            Source::Url(_) => None,
-        });
-        files.collect()
-    }
-}
-
-impl Media {
-    /// The largest file of this kind from this source, in bytes.
-    #[must_use]
-    pub const fn max_bytes(&self) -> usize {
-        match (self.kind, &self.source) {
-            (MediaKind::Sticker, _) => limits::MAX_STICKER_BYTES,
-            (_, Source::Data(_)) => limits::MAX_DATA_BYTES,
-            (_, Source::Url(_)) => limits::MAX_URL_BYTES,
+    /// Looks at the files that came with the request.
+    ///
+    /// # Errors
+    /// `validation_error` naming the first that is not as it should be.
+    pub fn examine(&self, files: &[impl File]) -> Result<(), ApiError> {
+        for (index, media) in self.content.medias().iter().enumerate() {
+            if let Some(number) = media.source.file() {
+                let file = files.get(number).ok_or_else(ApiError::internal)?;
+                media.examine(file, &self.content.path(index), None)?;
+            }
         }
+        Ok(())
     }
 }
 
-mod in_base64 {
-    use base64::Engine as _;
-    use base64::engine::general_purpose::STANDARD;
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-    pub fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&STANDARD.encode(bytes))
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
-        STANDARD.decode(String::deserialize(deserializer)?).map_err(D::Error::custom)
+impl Source {
+    /// The number of the file among those that came with the request.
+    #[must_use]
+    pub const fn file(&self) -> Option<usize> {
+        match self {
+            Self::Data(number) => Some(*number),
+            Self::Url(_) => None,
+        }
     }
 }

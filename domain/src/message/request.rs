@@ -4,7 +4,8 @@ use serde::de::{Deserializer, Visitor};
 use serde::{Deserialize, Serialize, forward_to_deserialize_any};
 use utoipa::ToSchema;
 
-/// What `POST …/messages` takes, discriminated by `type`: each type has fields of its own, and no other's are taken.
+/// What `POST …/messages` takes, discriminated by `type`: each type has fields of its own, and no other's are taken. It is
+/// read from what [`SendBody`](super::SendBody) leaves of a body: `data` is the number of a file there.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, remote = "Self")]
 pub struct SendRequest {
@@ -49,9 +50,9 @@ pub struct SendRequest {
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, remote = "Self")]
 pub struct MediaPayload {
-    /// The file in base64, standard or URL-safe, 8 MiB at most when decoded (a sticker 1 MiB).
+    /// The file in base64, standard or URL-safe; 64 MiB at most when decoded, an image 16 MiB, a sticker 1 MiB.
     pub data: Option<String>,
-    /// Where to fetch it, by http or https; 16 MiB at most (a sticker 1 MiB).
+    /// Where to fetch it, by http or https; as large as `data` may be.
     pub url: Option<String>,
     /// Its media type; told from the file where it is missing, and refused where the file is something else.
     pub mimetype: Option<String>,
@@ -67,9 +68,9 @@ pub struct MediaPayload {
 pub struct AlbumMediaPayload {
     /// What it is; told from `mimetype` or from `data` where it is missing.
     pub r#type: Option<AlbumMediaType>,
-    /// The file in base64, standard or URL-safe; all files of an album together 8 MiB at most when decoded.
+    /// The file in base64, standard or URL-safe; an image 16 MiB at most when decoded, all `data` of an album together 64 MiB.
     pub data: Option<String>,
-    /// Where to fetch it, by http or https; 16 MiB at most.
+    /// Where to fetch it, by http or https; an image 16 MiB at most, a video 64 MiB.
     pub url: Option<String>,
     /// Its media type; told from the file where it is missing.
     pub mimetype: Option<String>,

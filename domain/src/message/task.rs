@@ -38,15 +38,6 @@ impl Task {
         }
     }
 
-    /// The files that came with it, taken out; what is left is small.
-    #[must_use]
-    pub fn take_data(&mut self) -> Vec<Vec<u8>> {
-        match self {
-            Self::Say(outgoing) => outgoing.take_data(),
-            _ => Vec::new(),
-        }
-    }
-
     /// Whether it has files, given or to be fetched: that takes its time.
     #[must_use]
     pub fn has_files(&self) -> bool {

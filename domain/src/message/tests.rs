@@ -7,6 +7,7 @@ mod media;
 mod media_types;
 mod outgoing;
 mod samples;
+mod send_body;
 
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -44,7 +45,29 @@ fn read<T: DeserializeOwned>(body: &Value) -> Result<T, Refusal> {
 }
 
 fn send(body: &Value) -> Result<Outgoing, Refusal> {
-    read::<SendRequest>(body)?.into_outgoing(NOW).map_err(|error| refusal(&error))
+    send_with_files(body).map(|(outgoing, _)| outgoing)
+}
+
+/// A request and its files, read as the front door and the session do.
+fn send_with_files(body: &Value) -> Result<(Outgoing, Vec<Vec<u8>>), Refusal> {
+    let (rest, found, files) = apart(body.to_string().as_bytes());
+    let request = read::<SendRequest>(&serde_json::from_slice(&rest).unwrap())?;
+    let outgoing = request.into_outgoing(&found, NOW).map_err(|error| refusal(&error))?;
+    outgoing.examine(&files).map_err(|error| refusal(&error))?;
+    Ok((outgoing, files))
+}
+
+/// The JSON of a body without its files, what was found of them, and their bytes.
+fn apart(body: &[u8]) -> (Vec<u8>, Vec<FileFound>, Vec<Vec<u8>>) {
+    let mut files: Vec<Vec<u8>> = Vec::new();
+    let mut reading = SendBody::default();
+    reading.feed(body, &mut |number, bytes: &[u8]| {
+        files.resize(files.len().max(number + 1), Vec::new());
+        files[number].extend(bytes);
+    });
+    let (rest, found) = reading.end().expect("no longer than it may be");
+    files.resize(found.len(), Vec::new());
+    (rest, found, files)
 }
 
 /// A body with one member more, or another, or (for `null`) one less.

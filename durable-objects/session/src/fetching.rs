@@ -11,30 +11,16 @@ use worker::{CacheMode, Env, Headers, Request, RequestInit, RequestRedirect};
 /// The longest media type that is handed on (RFC 6838, 4.2).
 const MAX_TYPE_BYTES: usize = 255;
 
-/// A file as it was served.
-pub struct Fetched {
-    /// All of it.
-    pub bytes: Vec<u8>,
-    /// What the server says it is; nobody has looked.
-    pub content_type: Option<String>,
-}
-
 /// Why there is no file.
-pub enum Unfetched {
-    /// It can't be had.
-    Refused(ApiError),
-    /// The isolate has no memory for it now.
-    Crowded,
+pub struct Unfetched {
+    /// What its sender is told.
+    pub error: ApiError,
+    /// Whether it may be there later: nothing was answered, or a failure of the server's own.
+    pub may_pass: bool,
 }
 
-impl From<ApiError> for Unfetched {
-    fn from(error: ApiError) -> Self {
-        Self::Refused(error)
-    }
-}
-
-/// Fetches a file of `most` bytes at most, into memory as long as there `is_room` for so many. `field` is what the caller's
-/// request calls the URL.
+/// Fetches a file of `most` bytes at most, piece by piece, for as long as `take` says that it wants more; what the server
+/// says it is. `field` is what the caller's request calls the URL.
 ///
 /// # Errors
 /// `validation_error` naming the field, whatever went wrong: the URL is the caller's, and so is the server behind it. It
@@ -46,24 +32,24 @@ pub async fn fetch(
     field: &str,
     url: &str,
     most: usize,
-    is_room: impl FnMut(usize) -> bool,
-) -> Result<Fetched, Unfetched> {
+    take: impl FnMut(&[u8]) -> bool,
+) -> Result<Option<String>, Unfetched> {
     let outbound = Outbound::of(env);
-    let errand = Errand::new(field, url, most, outbound.reach())?;
-    let fetched = within(Duration::from_secs(MAX_SECONDS), run(errand, &outbound, most, is_room)).await;
-    fetched.unwrap_or_else(|| Err(Errand::late(field).into()))
+    let errand = Errand::new(field, url, most, outbound.reach()).map_err(for_good)?;
+    let fetched = within(Duration::from_secs(MAX_SECONDS), run(errand, &outbound, most, take)).await;
+    fetched.unwrap_or_else(|| Err(passing(Errand::late(field))))
 }
 
 async fn run(
     mut errand: Errand<'_>,
     outbound: &Outbound,
     most: usize,
-    mut is_room: impl FnMut(usize) -> bool,
-) -> Result<Fetched, Unfetched> {
-    loop {
-        outbound.look_up(errand.address()).await.map_err(|refused| errand.refused(refused))?;
-        let request = request(errand.address().as_str()).map_err(|_| errand.failed())?;
-        let mut answered = Answered::to(request).await.map_err(|_| errand.failed())?;
+    take: impl FnMut(&[u8]) -> bool,
+) -> Result<Option<String>, Unfetched> {
+    let mut answered = loop {
+        outbound.look_up(errand.address()).await.map_err(|refused| for_good(errand.refused(refused)))?;
+        let request = request(errand.address().as_str()).map_err(|_| for_good(errand.failed()))?;
+        let answered = Answered::to(request).await.map_err(|_| passing(errand.failed()))?;
         let header = |name| answered.header(name);
         let [location, content_length, content_encoding, transfer_encoding] =
             ["location", "content-length", "content-encoding", "transfer-encoding"].map(header);
@@ -74,19 +60,30 @@ async fn run(
             content_encoding: content_encoding.as_deref(),
             transfer_encoding: transfer_encoding.as_deref(),
         };
-        if errand.answered(&head)? == Next::Ask {
-            continue;
+        let may_pass = head.status >= 500 || head.status == 429;
+        if errand.answered(&head).map_err(|error| Unfetched { error, may_pass })? == Next::Read {
+            break answered;
         }
-        let mut bytes = Vec::new();
-        match answered.read_while(&mut bytes, most, &mut is_room).await {
-            End::Whole => errand.ended(bytes.len())?,
-            End::More => return Err(errand.too_large().into()),
-            End::Broken => return Err(errand.failed().into()),
-            End::Crowded => return Err(Unfetched::Crowded),
-        }
-        let content_type = answered.header("content-type").filter(|name| name.len() <= MAX_TYPE_BYTES);
-        return Ok(Fetched { bytes, content_type });
+    };
+    let (mut length, mut take) = (0_usize, take);
+    let counted = |piece: &[u8]| {
+        length = length.saturating_add(piece.len());
+        take(piece)
+    };
+    match answered.read_to(most, counted).await {
+        End::Whole => errand.ended(length).map_err(passing)?,
+        End::More => return Err(for_good(errand.too_large())),
+        End::Broken | End::Refused => return Err(passing(errand.failed())),
     }
+    Ok(answered.header("content-type").filter(|name| name.len() <= MAX_TYPE_BYTES))
+}
+
+const fn for_good(error: ApiError) -> Unfetched {
+    Unfetched { error, may_pass: false }
+}
+
+const fn passing(error: ApiError) -> Unfetched {
+    Unfetched { error, may_pass: true }
 }
 
 /// What anybody could ask: it says nothing of who wants the file.

@@ -68,12 +68,12 @@ async fn read(response: &mut Response) -> worker::Result<Vec<u8>> {
 }
 
 #[cfg(not(feature = "simulator"))]
-fn address(url: &str) -> String {
+pub(crate) fn address(url: &str) -> String {
     url.to_owned()
 }
 
 /// The library asks media hosts over https only; the simulator's are on loopback and speak http.
 #[cfg(feature = "simulator")]
-fn address(url: &str) -> String {
+pub(crate) fn address(url: &str) -> String {
     url.replacen("https://127.0.0.1:", "http://127.0.0.1:", 1)
 }

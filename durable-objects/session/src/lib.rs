@@ -57,6 +57,8 @@ mod linking;
 #[cfg(target_arch = "wasm32")]
 mod media;
 #[cfg(target_arch = "wasm32")]
+mod media_host;
+#[cfg(target_arch = "wasm32")]
 mod news;
 #[cfg(target_arch = "wasm32")]
 mod object;

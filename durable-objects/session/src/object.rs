@@ -196,12 +196,22 @@ async fn answer(
         Call::StartBackfill => reply(&backfill::start(room)?),
         Call::Backfill => reply(&backfill::newest(room)?),
         Call::Message { id, chat } => {
+            let chat = chat.map(|chat| room.journal.names().settled(&chat));
             let shown = room.journal.messages().show(&room.record()?.session, &id, chat.as_deref());
             let shown = shown.map_err(|error| failed("the messages can't be read", &error))?;
             reply(&shown.ok_or_else(ApiError::not_found)?)
         }
-        Call::Media { id, chat } => media::fetch(room, &id, chat.as_deref()).await,
+        Call::Media { id, chat } => {
+            let chat = chat.map(|chat| room.journal.names().settled(&chat));
+            media::fetch(room, &id, chat.as_deref()).await
+        }
         Call::ReadChat { chat } => reply(&reading_chats::read(room, &chat).await?),
+        Call::KeepPart { lot, file, part } => {
+            let (_, behind) = files.split().ok_or_else(ApiError::internal)?;
+            let bytes = behind.first().ok_or_else(ApiError::internal)?;
+            reply(&sending::keep_part(room, &lot, file, part, bytes)?)
+        }
+        Call::RefuseLot { lot } => reply(&sending::refuse_lot(room, &lot)?),
         Call::Send(send) => sending::send(room, send, files).await,
         Call::Outbox { id } => reply(&sending::outbox_entry(room, &id)?),
         Call::Events { after, limit, wait, types } => reply(&page(room, after, limit, wait, &types).await?),

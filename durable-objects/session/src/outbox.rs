@@ -5,10 +5,14 @@
 
 use gateway_domain::message::OutboxStatus;
 use gateway_domain::timeline::DAY_MS;
+use gateway_object::calls::PART_BYTES;
 use gateway_sql::{Row, Sql, SqlError, Value, unsigned, whole};
 
+mod files;
 #[cfg(test)]
 mod tests;
+
+pub use files::StoredFile;
 
 /// The tables, for the object's schema.
 pub const TABLES: &[&str] = &[
@@ -32,11 +36,15 @@ pub const TABLES: &[&str] = &[
        message_id TEXT PRIMARY KEY, outbox TEXT NOT NULL, place INTEGER NOT NULL, bytes BLOB, acknowledged INTEGER)
        WITHOUT ROWID",
     "CREATE INDEX IF NOT EXISTS outbox_message_of ON outbox_message (outbox, place)",
-    // Files that came with the request, in parts: a row holds 2 MB at most.
+    // Files, in parts: a row holds 2 MB at most. outbox is the entry they are of, or the lot they came in.
     "CREATE TABLE IF NOT EXISTS outbox_file (
        outbox TEXT NOT NULL, file INTEGER NOT NULL, part INTEGER NOT NULL, bytes BLOB NOT NULL,
        PRIMARY KEY (outbox, file, part))",
 ];
+
+/// Large files come before the request they belong to: in a lot, which an entry takes over. since is when its last part came.
+pub const LOTS: &[&str] = &["CREATE TABLE IF NOT EXISTS outbox_lot (
+       id TEXT PRIMARY KEY, since INTEGER NOT NULL, entry TEXT UNIQUE) WITHOUT ROWID"];
 
 /// The most entries that wait.
 pub const MOST_WAITING: u64 = 1_000;
@@ -50,8 +58,8 @@ pub const ABANDONED_MS: u64 = 5 * 60_000;
 pub const LONGEST_WAIT_MS: u64 = 7 * DAY_MS;
 /// How long an entry is kept after its end, in milliseconds: as long as an `Idempotency-Key`, and some.
 const KEPT_MS: u64 = 48 * 3_600_000;
-/// As much of a file is a row.
-const PART_BYTES: usize = 1_000_000;
+/// How long a lot of files waits for its next part, or for its request.
+const LOT_MS: u64 = 10 * 60_000;
 /// How long until the second attempt, in milliseconds; each later one waits twice as long.
 const FIRST_PAUSE_MS: u64 = 5_000;
 /// The longest of these pauses.
@@ -154,12 +162,9 @@ impl<'a, S: Sql> Outbox<'a, S> {
         if added.is_empty() {
             return Ok(false);
         }
-        for (file, bytes) in (0_i64..).zip(files) {
-            for (part, chunk) in (0_i64..).zip(bytes.chunks(PART_BYTES)) {
-                self.0.query(
-                    "INSERT INTO outbox_file (outbox, file, part, bytes) VALUES (?1, ?2, ?3, ?4)",
-                    &[new.id.into(), file.into(), part.into(), Value::Blob(chunk.to_vec())],
-                )?;
+        for (file, bytes) in files.iter().enumerate() {
+            for (part, chunk) in bytes.chunks(PART_BYTES).enumerate() {
+                self.add_part(new.id, file, part, chunk.to_vec())?;
             }
         }
         Ok(true)
@@ -180,38 +185,6 @@ impl<'a, S: Sql> Outbox<'a, S> {
     pub fn request(&self, id: &str) -> Result<Option<String>, SqlError> {
         let rows = self.0.query("SELECT request FROM outbox WHERE id = ?1", &[id.into()])?;
         rows.first().map_or(Ok(None), |row| row.optional_text(0))
-    }
-
-    /// How many bytes a file of an entry has.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub fn file_length(&self, id: &str, file: usize) -> Result<usize, SqlError> {
-        let file = i64::try_from(file).unwrap_or(i64::MAX);
-        let rows = self.0.query(
-            "SELECT TOTAL(octet_length(bytes)) FROM outbox_file WHERE outbox = ?1 AND file = ?2",
-            &[id.into(), file.into()],
-        )?;
-        let length = rows.first().map_or(Ok(0), |row| row.integer(0))?;
-        Ok(usize::try_from(length).unwrap_or(usize::MAX))
-    }
-
-    /// A file of an entry.
-    ///
-    /// # Errors
-    /// When the database fails or holds something else.
-    pub fn file(&self, id: &str, file: usize) -> Result<Vec<u8>, SqlError> {
-        let file = i64::try_from(file).unwrap_or(i64::MAX);
-        let mut bytes = Vec::new();
-        for part in 0_i64.. {
-            let rows = self.0.query(
-                "SELECT bytes FROM outbox_file WHERE outbox = ?1 AND file = ?2 AND part = ?3",
-                &[id.into(), file.into(), part.into()],
-            )?;
-            let Some(row) = rows.first() else { break };
-            bytes.extend(row.blob(0)?);
-        }
-        Ok(bytes)
     }
 
     /// The messages it has become so far, in the order of sending.
@@ -586,8 +559,7 @@ impl<'a, S: Sql> Outbox<'a, S> {
     }
 
     fn drop_files(&self, id: &str) -> Result<(), SqlError> {
-        self.0.query("DELETE FROM outbox_file WHERE outbox = ?1", &[id.into()])?;
-        Ok(())
+        self.drop_lot(&self.lot(id)?)
     }
 
     fn one(&self, statement: &str, bindings: &[Value]) -> Result<Option<Entry>, SqlError> {

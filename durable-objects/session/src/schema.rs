@@ -61,6 +61,7 @@ const MIGRATIONS: &[&[&str]] = &[
     crate::polls::TABLES,
     crate::outbox::TABLES,
     crate::chats::TABLES,
+    crate::outbox::LOTS,
 ];
 
 /// Creates or migrates the tables.

@@ -93,10 +93,17 @@ pub async fn send(room: &Rc<Room>, send: Send, files: Files) -> Result<Response,
 async fn answer(room: &Rc<Room>, send: Send, files: Files) -> Result<SendResult, ApiError> {
     let has_files = send.task.has_files();
     let is_again = is_there(room, &send.entry)?;
-    if !is_again {
+    let accepted = if is_again {
+        Ok(())
+    } else {
         let (_, behind) = files.split().ok_or_else(ApiError::internal)?;
-        accept(room, &send, &behind)?;
+        accept(room, &send, &behind)
+    };
+    // Unless it was taken: now, or when the same was asked before.
+    if let Some(lot) = &send.lot {
+        refuse_lot(room, lot)?;
     }
+    accepted?;
     // They are stored, or not wanted: nobody's memory waits for WhatsApp.
     drop(files);
     room.hold(HoldPoint::Stored).await;
@@ -202,6 +209,7 @@ fn let_go(room: &Rc<Room>, id: &str) -> Result<(), ApiError> {
 
 /// Takes something to send: checked against what is known, stored, with the id it will have.
 fn accept(room: &Rc<Room>, send: &Send, files: &[&[u8]]) -> Result<(), ApiError> {
+    examine(room, send, files)?;
     let record = room.record()?;
     let status = room.status();
     let can_wait = send.is_async && record.lifecycle.paired && status.is_live();
@@ -214,8 +222,7 @@ fn accept(room: &Rc<Room>, send: &Send, files: &[&[u8]]) -> Result<(), ApiError>
     let is_full = outbox.waiting().map_err(read)? >= MOST_WAITING
         || (!files.is_empty() && outbox.file_bytes().map_err(read)? >= MOST_FILE_BYTES);
     if is_full {
-        return Err(ApiError::new(ErrorCode::RateLimited, "The session's outbox is full.")
-            .with("retryAfterSeconds", FULL_RETRY_SECONDS));
+        return Err(full());
     }
     let chat = room.journal.names().settled(send.task.to());
     let is_new_chat = room.is_new_chat(&chat).map_err(read)?;
@@ -239,6 +246,11 @@ fn accept(room: &Rc<Room>, send: &Send, files: &[&[u8]]) -> Result<(), ApiError>
     };
     let stored = room.journal.atomically(|| {
         outbox.add(&new, files, now)?;
+        if let Some(lot) = &send.lot
+            && !outbox.take_lot(lot, &send.entry)?
+        {
+            return Err(SqlError(format!("the files of {lot} are not here any more")));
+        }
         match (&message, &send.task) {
             (Some(message), _) => room.write_fixed(&send.entry, 0, &message_id, &chat, message),
             (None, Task::Say(outgoing)) => {
@@ -250,6 +262,54 @@ fn accept(room: &Rc<Room>, send: &Send, files: &[&[u8]]) -> Result<(), ApiError>
         }
     });
     stored.map_err(|error| failed("a send could not be stored", &error))
+}
+
+/// Whether the files are what they are sent as.
+fn examine(room: &Rc<Room>, send: &Send, files: &[&[u8]]) -> Result<(), ApiError> {
+    let Task::Say(outgoing) = &send.task else { return Ok(()) };
+    let Some(lot) = &send.lot else { return outgoing.examine(files) };
+    let outbox = room.journal.outbox();
+    let stored = (0..outgoing.content.medias().len()).map(|file| outbox.file(lot, file));
+    let stored = stored.collect::<Result<Vec<_>, SqlError>>();
+    outgoing.examine(&stored.map_err(|error| failed("the files can't be read", &error))?)
+}
+
+/// Keeps a part of a file whose request is still being read, if something could come of it.
+///
+/// # Errors
+/// 409 or 503 when the session can't send in its state, 429 when there is no room.
+pub fn keep_part(room: &Rc<Room>, lot: &str, file: usize, part: usize, bytes: &[u8]) -> Result<(), ApiError> {
+    let status = room.status();
+    if !room.record()?.lifecycle.paired || !status.is_live() {
+        return Err(cannot_send(status));
+    }
+    let outbox = room.journal.outbox();
+    let failed = |error: SqlError| failed("a file could not be stored", &error);
+    if outbox.file_bytes().map_err(failed)? >= MOST_FILE_BYTES {
+        return Err(full());
+    }
+    let stored = room.journal.atomically(|| {
+        outbox.keep_lot(lot, clock::now())?;
+        outbox.add_part(lot, file, part, bytes.to_vec())
+    });
+    stored.map_err(failed)?;
+    // Should nothing follow.
+    pump(room);
+    Ok(())
+}
+
+/// The files of a lot are not wanted.
+///
+/// # Errors
+/// When they can't be deleted.
+pub fn refuse_lot(room: &Rc<Room>, lot: &str) -> Result<(), ApiError> {
+    let refused = room.journal.outbox().refuse_lot(lot);
+    refused.map_err(|error| failed("files could not be deleted", &error))
+}
+
+fn full() -> ApiError {
+    ApiError::new(ErrorCode::RateLimited, "The session's outbox is full.")
+        .with("retryAfterSeconds", FULL_RETRY_SECONDS)
 }
 
 /// The message of a send without files.
@@ -394,7 +454,9 @@ fn try_pump(room: &Rc<Room>) -> Result<(), SqlError> {
         let Some(entry) = outbox.next(&busy, free <= now, now)? else { break };
         begin(room, &entry.id);
     }
+    let stale = outbox.drop_stale_lots(now)?;
     let due = outbox.next_due()?.map(|due| due.max(free)).filter(|due| *due > now);
+    let due = due.into_iter().chain(stale).min();
     if due != room.outgoing.wakes_at.replace(due) {
         match due {
             Some(due) => room.journal.timers().set(timer::OUTBOX, due)?,

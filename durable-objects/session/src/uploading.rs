@@ -1,28 +1,33 @@
-//! The files of a send: from the request or from an address, looked at, and encrypted to WhatsApp's media host. One at a
-//! time, within the memory the isolate has for such things (docs/decisions/media.md).
+//! The files of a send: from the request or from an address, looked at, and encrypted to WhatsApp's media host. They lie in
+//! the database meanwhile, not in memory (docs/decisions/media.md).
 
 use std::rc::Rc;
 use std::time::Duration;
 
 use gateway_domain::error::ApiError;
-use gateway_domain::message::limits::MAX_URL_BYTES;
+use gateway_domain::message::limits::MAX_ALBUM_MEDIAS;
+use gateway_domain::message::media_type::File;
 use gateway_domain::message::{Media, MediaKind, Outgoing, Source};
 use gateway_object::budget::Share;
+use gateway_object::calls::PART_BYTES;
+use gateway_sql::SqlError;
 use whatsapp_rust::download::MediaType;
-use whatsapp_rust::upload::UploadOptions;
 
 use crate::composing::{self, Around, Secret, Uploaded};
 use crate::connection::Connection;
-use crate::fetching::{self, Unfetched};
+use crate::media_host::{self, Stored};
+use crate::outbox::Entry;
 use crate::room::{Room, failed};
 use crate::sending::own_key;
 use crate::transmitting::Unsent;
-use crate::{clock, thumbnail};
+use crate::{clock, fetching, thumbnail};
 
-/// How long a file waits for memory.
+/// How long a picture waits for the memory in which its preview is drawn.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// The file, what it is encrypted to, and the copy that `fetch` takes.
-const COPIES: usize = 3;
+/// What is held beside a picture while that is done: `thumbnail`'s own bound.
+const DRAWING_BYTES: usize = 25 * 1_024 * 1_024;
+/// How often a URL of which nothing comes is asked, where nobody waits.
+const MOST_FETCHES: u32 = 5;
 
 /// Makes the messages of a send with files, and stores each as soon as its file lies on WhatsApp's host: an attempt that is
 /// cut off goes on behind the last of them.
@@ -49,16 +54,13 @@ pub async fn prepare(
         let album = composing::album(outgoing.content.medias(), around());
         room.fix(entry, 0, &first.message_id, &first.chat, &album).map_err(Unsent::Refused)?;
     }
-    let mut files = 0;
     for (index, media) in outgoing.content.medias().iter().enumerate() {
         let place = index + usize::from(is_album);
-        let file = matches!(media.source, Source::Data(_)).then_some(files);
-        files += usize::from(file.is_some());
         if place < done {
             continue;
         }
-        let path = outgoing.content.path(index);
-        let uploaded = upload(room, connection, entry, media, &path, file).await?;
+        let file = AFile { media, path: outgoing.content.path(index), index };
+        let uploaded = file.upload(room, connection, &first).await?;
         let (id, around) = if is_album {
             let album = Some(own_key(&first.chat, &first.message_id));
             (clock::message_id(), Around { album, secret: secret(), ..Around::default() })
@@ -76,60 +78,114 @@ pub fn secret() -> Secret {
     clock::random()
 }
 
-async fn upload(
-    room: &Rc<Room>,
-    connection: &Rc<Connection>,
-    entry: &str,
-    media: &Media,
-    path: &str,
-    file: Option<usize>,
-) -> Result<Uploaded, Unsent> {
-    let most = media.max_bytes().min(MAX_URL_BYTES);
-    let crowded = || Unsent::Later("too many files at once".to_owned());
-    let unreadable = |error| Unsent::Refused(failed("a file can't be read", &error));
-    let share_of = async |bytes: usize| Share::within(bytes.saturating_mul(COPIES), PATIENCE).await;
-    let (bytes, served, _share) = match (&media.source, file) {
-        (Source::Url(url), _) => {
-            // Memory for what has come, not for what might: whoever is slow holds up nobody.
-            let mut share = share_of(0).await.ok_or_else(crowded)?;
-            let is_room = |bytes: usize| share.grow(bytes.saturating_mul(COPIES));
-            let fetched = fetching::fetch(&room.env, &format!("{path}.url"), url, most, is_room).await;
-            let fetched = fetched.map_err(|unfetched| match unfetched {
-                Unfetched::Refused(error) => Unsent::Refused(error),
-                Unfetched::Crowded => crowded(),
-            })?;
-            (fetched.bytes, fetched.content_type, share)
+/// A file of a send.
+struct AFile<'a> {
+    media: &'a Media,
+    /// What the request calls it.
+    path: String,
+    /// Which of its files it is.
+    index: usize,
+}
+
+impl AFile<'_> {
+    async fn upload(
+        &self,
+        room: &Rc<Room>,
+        connection: &Rc<Connection>,
+        entry: &Entry,
+    ) -> Result<Uploaded, Unsent> {
+        let lot = room.journal.outbox().lot(&entry.id).map_err(unreadable)?;
+        let (number, served) = match &self.media.source {
+            Source::Data(number) => (*number, None),
+            // Behind those that came with the request.
+            Source::Url(url) => {
+                let number = MAX_ALBUM_MEDIAS + self.index;
+                (number, self.fetch(room, entry, &lot, number, url).await?)
+            }
+        };
+        let stored = room.journal.outbox().file(&lot, number).map_err(unreadable)?.owned();
+        let facts = self.media.examine(&stored, &self.path, served.as_deref()).map_err(Unsent::Refused)?;
+        let thumbnail = if self.media.kind == MediaKind::Image { preview(&stored).await? } else { None };
+        let kind = match self.media.kind {
+            MediaKind::Image => MediaType::Image,
+            MediaKind::Video => MediaType::Video,
+            MediaKind::Audio => MediaType::Audio,
+            MediaKind::Document => MediaType::Document,
+            MediaKind::Sticker => MediaType::Sticker,
+        };
+        let lying = media_host::upload(connection, stored, kind).await.map_err(|error| {
+            worker::console_warn!("a file could not be uploaded: {error}");
+            Unsent::Later("WhatsApp's media host did not take the file".to_owned())
+        })?;
+        let encrypted = lying.encrypted;
+        Ok(Uploaded {
+            url: lying.url,
+            direct_path: lying.direct_path,
+            media_key: encrypted.media_key.to_vec(),
+            file_sha256: encrypted.file_sha256.to_vec(),
+            file_enc_sha256: encrypted.file_enc_sha256.to_vec(),
+            file_length: encrypted.file_length,
+            media_key_timestamp: i64::try_from(clock::now() / 1_000).unwrap_or_default(),
+            streaming_sidecar: encrypted.streaming_sidecar,
+            facts,
+            thumbnail,
+        })
+    }
+
+    /// Fetches it into the database; what its server says it is.
+    async fn fetch(
+        &self,
+        room: &Rc<Room>,
+        entry: &Entry,
+        lot: &str,
+        number: usize,
+        url: &str,
+    ) -> Result<Option<String>, Unsent> {
+        let outbox = room.journal.outbox();
+        outbox.drop_file(lot, number).map_err(unreadable)?;
+        let (mut part, mut bytes, mut broken) = (0, Vec::new(), None);
+        let mut keep = |bytes: Vec<u8>| {
+            let kept = outbox.add_part(lot, number, part, bytes);
+            part += 1;
+            broken = kept.err();
+            broken.is_none()
+        };
+        let take = |piece: &[u8]| {
+            bytes.extend_from_slice(piece);
+            while bytes.len() >= PART_BYTES {
+                let rest = bytes.split_off(PART_BYTES);
+                if !keep(std::mem::replace(&mut bytes, rest)) {
+                    return false;
+                }
+            }
+            true
+        };
+        let most = self.media.kind.max_bytes();
+        let fetched = fetching::fetch(&room.env, &format!("{}.url", self.path), url, most, take).await;
+        if fetched.is_ok() && !bytes.is_empty() {
+            keep(bytes);
         }
-        (Source::Data(_), file) => {
-            let file = file.unwrap_or_default();
-            let length = room.journal.outbox().file_length(entry, file).map_err(unreadable)?;
-            let share = share_of(length).await.ok_or_else(crowded)?;
-            (room.journal.outbox().file(entry, file).map_err(unreadable)?, None, share)
+        match (broken, fetched) {
+            (Some(error), _) => Err(unreadable(error)),
+            (None, Ok(served)) => Ok(served),
+            (None, Err(unfetched))
+                if unfetched.may_pass && entry.is_async && entry.attempts < MOST_FETCHES =>
+            {
+                Err(Unsent::Later(unfetched.error.error.message))
+            }
+            (None, Err(unfetched)) => Err(Unsent::Refused(unfetched.error)),
         }
-    };
-    let facts = media.examine(&bytes, path, served.as_deref()).map_err(Unsent::Refused)?;
-    let thumbnail = (media.kind == MediaKind::Image).then(|| thumbnail::jpeg(&bytes)).flatten();
-    let kind = match media.kind {
-        MediaKind::Image => MediaType::Image,
-        MediaKind::Video => MediaType::Video,
-        MediaKind::Audio => MediaType::Audio,
-        MediaKind::Document => MediaType::Document,
-        MediaKind::Sticker => MediaType::Sticker,
-    };
-    let lying = connection.client.upload(bytes, kind, UploadOptions::default()).await.map_err(|error| {
-        worker::console_warn!("a file could not be uploaded: {error}");
-        Unsent::Later("WhatsApp's media host did not take the file".to_owned())
-    })?;
-    Ok(Uploaded {
-        url: lying.url,
-        direct_path: lying.direct_path,
-        media_key: lying.media_key.to_vec(),
-        file_sha256: lying.file_sha256.to_vec(),
-        file_enc_sha256: lying.file_enc_sha256.to_vec(),
-        file_length: lying.file_length,
-        media_key_timestamp: lying.media_key_timestamp,
-        streaming_sidecar: lying.streaming_sidecar,
-        facts,
-        thumbnail,
-    })
+    }
+}
+
+/// A picture is drawn from the whole of it.
+async fn preview(stored: &Stored) -> Result<Option<Vec<u8>>, Unsent> {
+    let length = usize::try_from(stored.length()).unwrap_or(usize::MAX);
+    let share = Share::within(length.saturating_add(DRAWING_BYTES), PATIENCE).await;
+    let _share = share.ok_or_else(|| Unsent::Later("too many pictures at once".to_owned()))?;
+    Ok(thumbnail::jpeg(&stored.read(0, length)))
+}
+
+fn unreadable(error: SqlError) -> Unsent {
+    Unsent::Refused(failed("a file can't be read or written", &error))
 }

@@ -71,6 +71,16 @@ pub trait Sql {
     }
 }
 
+impl<S: Sql> Sql for &S {
+    fn query(&self, statement: &str, bindings: &[Value]) -> Result<Vec<Row>, SqlError> {
+        (**self).query(statement, bindings)
+    }
+
+    fn atomically<T>(&self, work: impl FnOnce() -> Result<T, SqlError>) -> Result<T, SqlError> {
+        (**self).atomically(work)
+    }
+}
+
 /// One row of an answer, read by column position.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row(pub Vec<Value>);

@@ -28,6 +28,7 @@ use crate::directory::SessionRow;
 use crate::error::Refusal;
 use crate::idempotency::NewId;
 use crate::routes::sessions::find;
+use crate::send_body::Files;
 use crate::session_object::SessionObject;
 
 /// What everything that sends answers, beside what is its own.
@@ -58,8 +59,8 @@ enum Sent {
         ("RateLimit-Policy" = String, description = "As of 200."),
     ))]
     Limited(ApiError),
-    /// WhatsApp did not answer in time; with `details.outboxId` the outcome is told as `message.status`, without it nothing
-    /// will be sent.
+    /// WhatsApp, or the session, did not answer in time. With `details.outboxId` it may still be sent: the outcome is told as
+    /// `message.status` and at `GET …/outbox/{outboxId}`. Without it nothing will be sent.
     #[response(status = 503)]
     Unavailable(ApiError),
 }
@@ -99,12 +100,30 @@ impl<'a> Sender<'a> {
 
     /// Hands it to the session's object, under the id of the caller's `Idempotency-Key` or a new one.
     async fn send(&self, entry: NewId, task: Task, is_async: bool) -> Result<Response, Refusal> {
-        if self.row.was_never_started() {
-            let error = ApiError::conflict("The session is stopped: start it first.");
-            return Err(error.with("status", "stopped").into());
-        }
-        SessionObject::of(self.env, &self.row).send(session::Send { entry: entry.id, is_async, task }).await
+        self.send_with(entry, task, is_async, &Files::default()).await
     }
+
+    /// The same of a message with files.
+    async fn send_with(
+        &self,
+        entry: NewId,
+        task: Task,
+        is_async: bool,
+        files: &Files,
+    ) -> Result<Response, Refusal> {
+        must_have_been_started(&self.row)?;
+        let send = session::Send { entry: entry.id, is_async, task, lot: files.lot.clone() };
+        SessionObject::of(self.env, &self.row).send(send, &files.bytes).await
+    }
+}
+
+/// A session that never was has no object to ask.
+pub fn must_have_been_started(row: &SessionRow) -> Result<(), Refusal> {
+    if row.was_never_started() {
+        let error = ApiError::conflict("The session is stopped: start it first.");
+        return Err(error.with("status", "stopped").into());
+    }
+    Ok(())
 }
 
 /// The chat a caller names, if they do.

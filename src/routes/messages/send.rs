@@ -29,7 +29,7 @@ pub async fn send(
     SessionId(id): SessionId,
     query: Query,
     entry: NewId,
-    JsonWithFiles(body, mut share): JsonWithFiles<SendRequest>,
+    JsonWithFiles(body, files): JsonWithFiles<SendRequest>,
 ) -> Result<Response, Refusal> {
     let sender = Sender::find(&env, &principal, &id).await?;
     let is_async = match query.get("async") {
@@ -37,7 +37,6 @@ pub async fn send(
         Some("true") => true,
         Some(_) => return Err(ApiError::validation("async", "Must be true or false.").into()),
     };
-    let outgoing = body.into_outgoing(now())?;
-    share.settle();
-    sender.send(entry, Task::Say(outgoing), is_async).await
+    let outgoing = body.into_outgoing(&files.found, now())?;
+    sender.send_with(entry, Task::Say(outgoing), is_async, &files).await
 }

@@ -1,9 +1,11 @@
 //! Zip archives, and the documents that are some.
 
-use super::bytes::{at, le16, le32};
+use super::bytes::{File, at, le16, le32, tail};
 
 /// As many entries as are looked at.
 const MOST_ENTRIES: usize = 512;
+/// As much of the list of entries.
+const MOST_LIST: usize = 256 * 1024;
 /// As far from the end as the list of entries can be announced: behind it comes a comment.
 const TAIL: usize = 22 + 65_535;
 
@@ -19,8 +21,8 @@ const TOLD: [&str; 4] = [
     "application/epub+zip",
 ];
 
-pub(super) fn kind(bytes: &[u8]) -> &'static str {
-    told(bytes).or_else(|| office(bytes)).unwrap_or("application/zip")
+pub(super) fn kind(head: &[u8], file: &dyn File) -> &'static str {
+    told(head).or_else(|| office(file)).unwrap_or("application/zip")
 }
 
 fn told(bytes: &[u8]) -> Option<&'static str> {
@@ -32,10 +34,11 @@ fn told(bytes: &[u8]) -> Option<&'static str> {
     TOLD.into_iter().find(|told| told.as_bytes() == content)
 }
 
-fn office(bytes: &[u8]) -> Option<&'static str> {
-    let tail = bytes.get(bytes.len().saturating_sub(TAIL)..)?;
+fn office(file: &dyn File) -> Option<&'static str> {
+    let tail = tail(file, TAIL);
     let end = tail.get(tail.windows(4).rposition(|window| window == [b'P', b'K', 5, 6])?..)?;
-    let mut entry = bytes.get(usize::try_from(le32(end, 16)?).ok()?..)?;
+    let list = file.read(le32(end, 16)?.into(), MOST_LIST);
+    let mut entry = list.as_ref();
     let mut found = None;
     let mut has_types = false;
     for _ in 0..MOST_ENTRIES {

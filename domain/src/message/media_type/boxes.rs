@@ -1,9 +1,14 @@
 //! MP4 and its kin: boxes in boxes (ISO/IEC 14496-12).
 
-use super::bytes::{at, be32, be64};
+use std::borrow::Cow;
+
+use super::bytes::{File, at, be32, be64};
 
 /// As many boxes of one level as are looked at.
 const MOST_BOXES: usize = 4_096;
+/// As much as is looked at of what a file says of its tracks. Each begins with what is wanted of it; what makes some large
+/// are tables behind that.
+const MOST_MOVIE: usize = 4 * 1024 * 1024;
 
 /// What a file says of its tracks.
 #[derive(Debug, Default)]
@@ -15,15 +20,15 @@ pub(super) struct Movie {
 }
 
 /// The kind, by the brand; where that says nothing of it, by what tracks there are.
-pub(super) fn kind(bytes: &[u8]) -> &'static str {
-    match &at::<4>(bytes, 8).unwrap_or_default() {
+pub(super) fn kind(head: &[u8], file: &dyn File) -> &'static str {
+    match &at::<4>(head, 8).unwrap_or_default() {
         b"M4A " | b"M4B " | b"M4P " => "audio/mp4",
         b"qt  " => "video/quicktime",
         b"avif" | b"avis" => "image/avif",
         b"heic" | b"heix" | b"heim" | b"heis" | b"hevc" | b"hevx" | b"mif1" | b"msf1" => "image/heic",
         [b'3', b'g', ..] => "video/3gpp",
         _ => {
-            let movie = Movie::of(bytes);
+            let movie = Movie::of(file);
             if movie.has_sound && !movie.has_video { "audio/mp4" } else { "video/mp4" }
         }
     }
@@ -38,17 +43,39 @@ impl<'a> Iterator for Boxes<'a> {
     type Item = ([u8; 4], &'a [u8]);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let name = at::<4>(self.rest, 4)?;
-        let (header, length) = match be32(self.rest, 0)? {
-            0 => (8, self.rest.len()),
-            1 => (16, usize::try_from(be64(self.rest, 8)?).unwrap_or(usize::MAX)),
-            length => (8, usize::try_from(length).unwrap_or(usize::MAX)),
-        };
-        let length = length.min(self.rest.len());
+        let (name, header, length) = head(self.rest, self.rest.len() as u64)?;
+        let length = usize::try_from(length).unwrap_or(usize::MAX).min(self.rest.len());
         let body = self.rest.get(header..length)?;
         self.rest = self.rest.get(length..)?;
         Some((name, body))
     }
+}
+
+/// The name of a box that begins here, the length of its header, and its own; `rest` is what there is for one that goes on to
+/// the end.
+fn head(bytes: &[u8], rest: u64) -> Option<([u8; 4], usize, u64)> {
+    let name = at::<4>(bytes, 4)?;
+    Some(match be32(bytes, 0)? {
+        0 => (name, 8, rest),
+        1 => (name, 16, be64(bytes, 8)?),
+        length => (name, 8, length.into()),
+    })
+}
+
+/// What a file says of its tracks.
+fn movie(file: &dyn File) -> Option<Cow<'_, [u8]>> {
+    let mut offset = 0_u64;
+    for _ in 0..MOST_BOXES {
+        let begin = file.read(offset, 16);
+        let rest = file.length().saturating_sub(offset);
+        let (name, header, length) = head(&begin, rest)?;
+        let body = usize::try_from(length.min(rest)).ok()?.checked_sub(header)?;
+        if &name == b"moov" {
+            return Some(file.read(offset.checked_add(header as u64)?, body.min(MOST_MOVIE)));
+        }
+        offset = offset.checked_add(length)?;
+    }
+    None
 }
 
 fn boxes(bytes: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])> {
@@ -60,16 +87,17 @@ fn first(bytes: &[u8], name: [u8; 4]) -> Option<&[u8]> {
 }
 
 impl Movie {
-    pub(super) fn of(bytes: &[u8]) -> Self {
-        let mut movie = Self::default();
-        for (name, body) in first(bytes, *b"moov").into_iter().flat_map(boxes) {
+    pub(super) fn of(file: &dyn File) -> Self {
+        let mut found = Self::default();
+        let said = movie(file).unwrap_or_default();
+        for (name, body) in boxes(&said) {
             match &name {
-                b"mvhd" => movie.duration_ms = duration_ms(body),
-                b"trak" => movie.add(body),
+                b"mvhd" => found.duration_ms = duration_ms(body),
+                b"trak" => found.add(body),
                 _ => {}
             }
         }
-        movie
+        found
     }
 
     fn add(&mut self, track: &[u8]) {

@@ -1,4 +1,32 @@
-//! Numbers out of bytes that may end anywhere.
+//! Bytes of files that need not be in memory, and numbers out of bytes that may end anywhere.
+
+use std::borrow::Cow;
+
+/// A file that need not be in memory.
+pub trait File {
+    /// How many bytes it has.
+    fn length(&self) -> u64;
+
+    /// As many of its bytes from `offset` on; fewer where it ends.
+    fn read(&self, offset: u64, most: usize) -> Cow<'_, [u8]>;
+}
+
+impl<T: AsRef<[u8]>> File for T {
+    fn length(&self) -> u64 {
+        self.as_ref().len() as u64
+    }
+
+    fn read(&self, offset: u64, most: usize) -> Cow<'_, [u8]> {
+        let rest = usize::try_from(offset).ok().and_then(|offset| self.as_ref().get(offset..));
+        let rest = rest.unwrap_or_default();
+        Cow::Borrowed(rest.get(..most).unwrap_or(rest))
+    }
+}
+
+/// The last bytes of a file.
+pub(super) fn tail(file: &dyn File, most: usize) -> Cow<'_, [u8]> {
+    file.read(file.length().saturating_sub(most as u64), most)
+}
 
 /// The `N` bytes from `offset` on.
 pub(super) fn at<const N: usize>(bytes: &[u8], offset: usize) -> Option<[u8; N]> {

@@ -1,6 +1,6 @@
 //! Pictures: width and height out of their headers.
 
-use super::bytes::{at, be16, be32, le16, le24, le32};
+use super::bytes::{File, at, be16, be32, le16, le24, le32};
 
 type Dimensions = Option<(u32, u32)>;
 
@@ -28,35 +28,50 @@ pub(super) fn webp(bytes: &[u8]) -> Dimensions {
     }
 }
 
-/// Whether a WebP moves.
-#[must_use]
-pub fn is_animated(bytes: &[u8]) -> bool {
+pub(super) fn is_animated(bytes: &[u8]) -> bool {
     let is_webp = at::<4>(bytes, 8).is_some_and(|form| form == *b"WEBP");
     let is_extended = at::<4>(bytes, 12).is_some_and(|chunk| chunk == *b"VP8X");
     is_webp && is_extended && at::<1>(bytes, 20).is_some_and(|[flags]| flags & 0x02 != 0)
 }
 
-pub(super) fn jpeg(bytes: &[u8]) -> Dimensions {
-    let mut offset = 2_usize;
-    loop {
-        let [mark, marker] = at::<2>(bytes, offset)?;
+/// As many steps from one segment of a JPEG to the next; each may be a look into a database.
+const MOST_SEGMENTS: usize = 512;
+/// As much is looked at in one step: fill bytes, a marker, and a frame's header.
+const STEP: usize = 1_024;
+
+pub(super) fn jpeg(file: &dyn File) -> Dimensions {
+    let mut offset = 2_u64;
+    for _ in 0..MOST_SEGMENTS {
+        let window = file.read(offset, STEP);
+        let marks = window.iter().take_while(|byte| **byte == 0xff).count();
+        if marks == window.len() && marks == STEP {
+            offset = offset.checked_add(marks as u64)?;
+            continue;
+        }
+        // Before a segment there may be any number of fill bytes; the last of them is its mark.
+        let segment = window.get(marks.checked_sub(1)?..)?;
+        let [_, marker] = at::<2>(segment, 0)?;
+        offset = offset.checked_add(marks as u64)?.checked_add(1)?;
         match marker {
-            _ if mark != 0xff => return None,
-            // Fill bytes.
-            0xff => offset = offset.checked_add(1)?,
             // Markers without a length.
-            0x01 | 0xd0..=0xd8 => offset = offset.checked_add(2)?,
+            0x01 | 0xd0..=0xd8 => {}
             // The frame's header, of whatever coding; the exceptions are tables and reserved.
             0xc0..=0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf => {
-                let height = be16(bytes, offset.checked_add(5)?)?;
-                return Some((be16(bytes, offset.checked_add(7)?)?.into(), height.into()));
+                let (height, width) = if segment.len() < 9 {
+                    let header = file.read(offset, 7);
+                    (be16(&header, 3)?, be16(&header, 5)?)
+                } else {
+                    (be16(segment, 5)?, be16(segment, 7)?)
+                };
+                return Some((width.into(), height.into()));
             }
             // The picture itself begins, or all ends, before a frame was announced.
             0xd9 | 0xda => return None,
             _ => {
-                let length = usize::from(be16(bytes, offset.checked_add(2)?)?);
-                offset = offset.checked_add(2)?.checked_add(length.max(2))?;
+                let length = file.read(offset, 2);
+                offset = offset.checked_add(u64::from(be16(&length, 0)?.max(2)))?;
             }
         }
     }
+    None
 }

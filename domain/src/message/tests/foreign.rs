@@ -21,6 +21,7 @@ impl Numbers {
 }
 
 fn look_at(bytes: &[u8]) {
+    let bytes = &bytes;
     let kind = sniff(bytes);
     assert!(kind.is_none_or(media_type::is_media_type), "{kind:?}");
     if let Some((width, height)) = dimensions(bytes) {
@@ -31,7 +32,7 @@ fn look_at(bytes: &[u8]) {
     for kind in
         [MediaKind::Image, MediaKind::Video, MediaKind::Audio, MediaKind::Document, MediaKind::Sticker]
     {
-        let source = Source::Data(Vec::new());
+        let source = Source::Data(0);
         let media = Media { kind, source, mimetype: None, caption: None, filename: None };
         match media.examine(bytes, "media", None) {
             Ok(facts) => {

@@ -59,7 +59,7 @@ fn files_are_told_by_their_beginnings() {
         "ID",
         "{}",
     ] {
-        assert_eq!(sniff(unknown.as_bytes()), None, "{unknown}");
+        assert_eq!(sniff(&unknown.as_bytes()), None, "{unknown}");
     }
     // A text in UTF-16; reserved versions, layers, rates.
     for unknown in

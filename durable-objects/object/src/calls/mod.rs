@@ -15,6 +15,10 @@ pub const SOCKET_HEADER: &str = "x-gateway-call";
 /// On a request that has files behind its JSON: their lengths in bytes.
 pub const FILES_HEADER: &str = "x-gateway-files";
 
+/// As much of a file goes in one call, and is one row: a row holds 2 MB at most (Cloudflare, "Limits"). Files that are smaller
+/// together go behind their request.
+pub const PART_BYTES: usize = 1_000_000;
+
 /// What [`FILES_HEADER`] says of these.
 #[must_use]
 pub fn lengths(files: &[Vec<u8>]) -> String {

@@ -108,8 +108,22 @@ pub enum Call {
         chat: String,
     },
     /// Send something; answers [`SendResult`](gateway_domain::message::SendResult), after the server's ack unless it is
-    /// asynchronous. Files stand behind the request ([`framed`](crate::calls::framed)).
+    /// asynchronous. Files stand behind the request ([`framed`](crate::calls::framed)), or came before it in a lot.
     Send(Send),
+    /// Keep a part of a file whose request is still being read, which stands behind this one; answers `null`.
+    KeepPart {
+        /// The lot of the request's files.
+        lot: String,
+        /// The file's number.
+        file: usize,
+        /// The part's; each but the last has [`PART_BYTES`](crate::calls::PART_BYTES).
+        part: usize,
+    },
+    /// Nothing is sent with the files of a lot; answers `null`.
+    RefuseLot {
+        /// Which.
+        lot: String,
+    },
     /// What became of a send; answers [`OutboxEntry`](gateway_domain::message::OutboxEntry).
     Outbox {
         /// Its entry.
@@ -167,8 +181,10 @@ pub struct Send {
     pub entry: String,
     /// Whether nobody waits for it.
     pub is_async: bool,
-    /// What it is; its files were taken out.
+    /// What it is.
     pub task: Task,
+    /// Where its files are, when they came before it.
+    pub lot: Option<String>,
 }
 
 /// Where a send stops and stays, for the tests that kill it there; in the simulator build.

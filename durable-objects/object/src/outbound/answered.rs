@@ -9,7 +9,7 @@ use futures::future::{Either, select};
 use worker::{AbortController, Delay, Fetch, Request, Response};
 
 /// A body that comes in more pieces is not read on. Each costs a turn of the isolate, and whoever sends single bytes would
-/// have millions of them; 16 MiB in pieces of 256 bytes are so many.
+/// have millions of them; 64 MiB in pieces of a kilobyte are so many.
 const MAX_PIECES: u32 = 65_536;
 
 /// What comes of it within some time; after that it is dropped.
@@ -35,8 +35,8 @@ pub enum End {
     More,
     /// It broke off.
     Broken,
-    /// There is no room for more of it.
-    Crowded,
+    /// What takes it wants no more.
+    Refused,
 }
 
 /// What ends a request that nobody waits for any more. Aborting one that is over does nothing.
@@ -77,30 +77,29 @@ impl Answered {
 
     /// Reads the body into `body`, `most` bytes of it. What was read stays there when this is dropped before its end.
     pub async fn read(&mut self, body: &mut Vec<u8>, most: usize) -> End {
-        self.read_while(body, most, |_| true).await
+        self.read_to(most, |piece| {
+            body.extend_from_slice(piece);
+            true
+        })
+        .await
     }
 
-    /// The same as long as there is room for so many bytes.
-    pub async fn read_while(
-        &mut self,
-        body: &mut Vec<u8>,
-        most: usize,
-        mut has_room: impl FnMut(usize) -> bool,
-    ) -> End {
+    /// The same, to what takes a piece and says whether it wants more.
+    pub async fn read_to(&mut self, most: usize, mut take: impl FnMut(&[u8]) -> bool) -> End {
         // A status without a body has no stream.
         let Ok(mut stream) = self.response.stream() else { return End::Whole };
+        let mut room = most;
         for _ in 0..MAX_PIECES {
             match stream.next().await {
                 None => return End::Whole,
                 Some(Err(_)) => return End::Broken,
                 Some(Ok(piece)) => {
-                    let room = most.saturating_sub(body.len());
-                    if !has_room(body.len().saturating_add(piece.len())) {
-                        return End::Crowded;
+                    if !take(piece.get(..room).unwrap_or(&piece)) {
+                        return End::Refused;
                     }
-                    body.extend_from_slice(piece.get(..room).unwrap_or(&piece));
-                    if piece.len() > room {
-                        return End::More;
+                    match room.checked_sub(piece.len()) {
+                        Some(left) => room = left,
+                        None => return End::More,
                     }
                 }
             }

@@ -80,7 +80,7 @@ impl Resolver {
             let mut answer = Vec::new();
             match answered.read(&mut answer, MAX_ANSWER_BYTES).await {
                 End::Whole => Ok(answer),
-                End::More | End::Broken | End::Crowded => Err("the answer is not whole".to_owned()),
+                End::More | End::Broken | End::Refused => Err("the answer is not whole".to_owned()),
             }
         };
         within(TIMEOUT, asked).await.unwrap_or_else(|| Err(format!("nothing within {} s", TIMEOUT.as_secs())))

@@ -71,7 +71,7 @@ fn without_files() -> [Content; 6] {
 fn media(kind: MediaKind, caption: Option<&str>) -> Media {
     Media {
         kind,
-        source: Source::Data(vec![]),
+        source: Source::Data(0),
         mimetype: None,
         caption: caption.map(str::to_owned),
         filename: None,

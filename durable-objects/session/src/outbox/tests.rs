@@ -1,9 +1,11 @@
+mod files;
+
 use super::*;
 use gateway_sql::native::NativeSql;
 
 fn sql() -> NativeSql {
     let sql = NativeSql::in_memory().unwrap();
-    for table in TABLES {
+    for table in TABLES.iter().chain(LOTS) {
         sql.query(table, &[]).unwrap();
     }
     sql
@@ -124,20 +126,6 @@ fn an_attempt_in_vain_is_followed_by_another_later_and_a_new_connection_hurries_
     outbox.postpone("b", 500).unwrap();
     outbox.reconsider().unwrap();
     assert_eq!(outbox.next_due(), Ok(Some(0)), "it was in vain once, and waited for its turn then");
-}
-
-#[test]
-fn asked_twice_is_one_entry_and_files_come_back_whole() {
-    let sql = sql();
-    let outbox = Outbox::new(&sql);
-    let large = vec![7; PART_BYTES * 2 + 5];
-    let files: [&[u8]; 3] = [&large, &[], &[9]];
-    assert_eq!(outbox.add(&new("a", "a", true), &files, 1), Ok(true));
-    assert_eq!(outbox.add(&new("a", "a", true), &files, 1), Ok(false));
-    assert_eq!((outbox.file("a", 0), outbox.file("a", 1)), (Ok(files[0].to_vec()), Ok(vec![])));
-    assert_eq!((outbox.file("a", 2), outbox.request("a")), (Ok(vec![9]), Ok(Some("{}".into()))));
-    fixed(&outbox, "a", &[1]);
-    assert_eq!((outbox.file("a", 0), outbox.request("a")), (Ok(vec![]), Ok(None)));
 }
 
 #[test]

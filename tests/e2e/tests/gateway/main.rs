@@ -28,6 +28,7 @@ mod events;
 mod heartbeat;
 mod idempotency;
 mod isolation;
+mod large_files;
 mod ledger;
 mod lifecycle;
 mod linking;
@@ -46,6 +47,8 @@ mod webhooks;
 
 use std::cell::Cell;
 use std::process::ExitCode;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Trial};
 
@@ -54,6 +57,22 @@ const AT_ONCE: usize = 14;
 
 thread_local! {
     static NAME: Cell<&'static str> = const { Cell::new("outside a test") };
+}
+
+/// How long each test took, in waiting for its turn too.
+static TOOK: Mutex<Vec<(Duration, &str)>> = Mutex::new(Vec::new());
+
+/// What to look at when all of it takes too long.
+fn print_slowest() {
+    let mut took = TOOK.lock().unwrap();
+    took.sort_unstable();
+    if took.len() > 50 {
+        println!("the slowest, and those that have a sandbox of their own:");
+        for (time, name) in took.iter().rev().take(15) {
+            println!("  {:>6.1} s  {name}", time.as_secs_f64());
+        }
+        harness::print_sandboxes();
+    }
 }
 
 fn main() -> ExitCode {
@@ -71,6 +90,7 @@ fn main() -> ExitCode {
         polls::tests(),
         recovery::tests(),
         bad_sends::tests(),
+        large_files::tests(),
         sends::tests(),
         storm::tests(),
         chaos::tests(),
@@ -98,11 +118,14 @@ fn main() -> ExitCode {
         let name = test.name.trim_start_matches("gateway::");
         Trial::test(name, move || {
             NAME.set(name);
+            let began = Instant::now();
             runtime.block_on((test.run)());
+            TOOK.lock().unwrap().push((began.elapsed(), name));
             Ok(())
         })
     });
     let conclusion = libtest_mimic::run(&arguments, trials.collect());
     harness::matrix::print();
+    print_slowest();
     conclusion.exit_code()
 }

@@ -27,7 +27,7 @@ pub use organization::{KeyState, Organization, with_json};
 pub use own_simulator::OwnSimulator;
 pub use raw::{nonsense, raw};
 pub use receiver::{Delivery, Receiver, Reply};
-pub use sandbox::Sandbox;
+pub use sandbox::{Sandbox, print_sandboxes};
 pub use schemas::Schemas;
 pub use session::Session;
 pub use simulator::{Phone, Simulator};

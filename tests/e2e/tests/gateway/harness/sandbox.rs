@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::ops::Deref;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rand::RngExt as _;
 use serde_json::Value;
@@ -17,6 +17,19 @@ use super::gateway::environment;
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
+/// Who had one, and for how long.
+static HAD: std::sync::Mutex<Vec<(Duration, &str)>> = std::sync::Mutex::new(Vec::new());
+
+/// What their turns took.
+pub fn print_sandboxes() {
+    let mut had = HAD.lock().unwrap();
+    had.sort_unstable();
+    for (time, name) in had.iter().rev() {
+        println!("  {:>6.1} s  a sandbox for {name}", time.as_secs_f64());
+    }
+    println!("  {:>6.1} s  all of them", had.iter().map(|(time, _)| time.as_secs_f64()).sum::<f64>());
+}
+
 /// Up to the line that says it is ready, a build of the simulator included.
 const START: Duration = Duration::from_mins(4);
 /// How long it may take to end when asked.
@@ -27,6 +40,7 @@ pub struct Sandbox {
     gateway: Gateway,
     child: Child,
     state: PathBuf,
+    whose: (Instant, &'static str),
     _turn: MutexGuard<'static, ()>,
 }
 
@@ -59,7 +73,8 @@ impl Sandbox {
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         // Made before the line is there, so that it is ended also when the line doesn't come.
-        let mut sandbox = Self { gateway: Gateway::at("", "", &state), child, state, _turn: turn };
+        let whose = (Instant::now(), crate::NAME.get());
+        let mut sandbox = Self { gateway: Gateway::at("", "", &state), child, state, whose, _turn: turn };
         let line = tokio::time::timeout(START, lines.next_line()).await;
         let line = line.expect("the sandbox is not ready in time").unwrap().expect("the sandbox ended");
         let ready: Value = serde_json::from_str(&line).unwrap();
@@ -106,6 +121,9 @@ impl Drop for Sandbox {
             }
             std::thread::sleep(pause);
             left = left.saturating_sub(pause);
+        }
+        if let Ok(mut had) = HAD.lock() {
+            had.push((self.whose.0.elapsed(), self.whose.1));
         }
         if std::thread::panicking() {
             eprintln!("the sandbox's logs and data: {}", self.state.display());
