@@ -18,7 +18,9 @@ mod harness;
 mod api_keys;
 mod attempts;
 mod audit;
+mod bad_files;
 mod bad_input;
+mod bad_operations;
 mod bad_sends;
 mod browser;
 mod chaos;
@@ -31,12 +33,14 @@ mod isolation;
 mod ledger;
 mod lifecycle;
 mod linking;
+mod media_hosts;
 mod messages;
 mod outbox;
 mod passkey;
 mod polls;
 mod recovery;
 mod sends;
+mod sends_about;
 mod sessions;
 mod storm;
 mod sweep;
@@ -70,8 +74,12 @@ fn main() -> ExitCode {
         passkey::tests(),
         polls::tests(),
         recovery::tests(),
+        bad_files::tests(),
         bad_sends::tests(),
+        bad_operations::tests(),
+        media_hosts::tests(),
         sends::tests(),
+        sends_about::tests(),
         storm::tests(),
         chaos::tests(),
         costs::tests(),
