@@ -11,8 +11,8 @@ proto.Message.decode = (reader, length) => {
   return decode(reader, length);
 };
 
-/** Field 10 of a poll of that name, `hideParticipantName`, as Baileys decrypted it. */
-export function hidesVotes(name: string): unknown {
+/** A number in the poll of that name as Baileys decrypted it: 9 is `endTime`, 10 `hideParticipantName`. */
+export function numberOfPoll(name: string, field: 9 | 10): unknown {
   const polls = decrypted
     .flatMap((message) => fields(message))
     .flatMap(([number, value]) =>
@@ -20,7 +20,7 @@ export function hidesVotes(name: string): unknown {
     )
     .filter((poll) => poll.some(([number, value]) => number === 2 && String(value) === name));
   assert.equal(polls.length, 1, `${polls.length} polls called ${name}`);
-  return polls[0]?.find(([number]) => number === 10)?.[1];
+  return polls[0]?.find(([number]) => number === field)?.[1];
 }
 
 /** The fields of a protobuf: numbers, and bytes. */

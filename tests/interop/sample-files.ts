@@ -117,6 +117,11 @@ export function mp3(): Buffer {
   return Buffer.concat(Array.from({ length: 10 }, frame));
 }
 
+/** As far as its kind is told from it. */
+export function pdf(length: number): Buffer {
+  return Buffer.concat([Buffer.from("%PDF-1.7\n"), randomBytes(length)]);
+}
+
 function uint32(value: number): Buffer {
   const bytes = Buffer.alloc(4);
   bytes.writeUInt32BE(value);

@@ -3,9 +3,9 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { test } from "node:test";
-import { proto, type WAMessage } from "baileys";
+import { type AnyMessageContent, proto, type WAMessage } from "baileys";
 import { type Chat, inBoth, meeting, type Plain, plain, received, shown } from "./meeting.ts";
-import { base64, jpeg, opus } from "./sample-files.ts";
+import { base64, jpeg, mp4, opus, webp } from "./sample-files.ts";
 
 const { StubType } = proto.WebMessageInfo;
 
@@ -46,6 +46,11 @@ test("an edit of the gateway changes the text, or the caption alone, of the mess
     const picture = await gateway.sends({ type: "image", to: chat.to, media, caption: "befroe" });
     const { imageMessage } = await received(at, chat, picture);
     await edits(picture, "after", { imageMessage: { ...(imageMessage as Plain), caption: "after" } });
+
+    const film = { data: base64(mp4(16, 16, 1_000)) };
+    const video = await gateway.sends({ type: "video", to: chat.to, media: film, caption: "befroe" });
+    const { videoMessage } = await received(at, chat, video);
+    await edits(video, "after", { videoMessage: { ...(videoMessage as Plain), caption: "after" } });
 
     const paper = await gateway.sends({ type: "document", to: chat.to, media, caption: "befroe" });
     const { documentWithCaptionMessage } = await received(at, chat, paper);
@@ -206,6 +211,77 @@ test("what the gateway passes on is marked so, and its file is the same, not upl
   assert.deepEqual(baileys.errors, []);
 });
 
+test("a video, a sticker, a place, a person and a poll that the gateway passes on are the same", async (t) => {
+  const at = await meeting(t);
+  const { gateway, baileys } = at;
+  const contextInfo = { isForwarded: true, forwardingScore: 0 };
+  const card = "BEGIN:VCARD\nVERSION:3.0\nFN:Jane\nEND:VCARD";
+  const [film, stamp] = [mp4(16, 16, 1_000), webp(9, 9)];
+  for (const [from, to] of [at.chats, at.chats.toReversed()] as [Chat, Chat][]) {
+    // The gateway's own, and Bob's.
+    const own = [
+      [{ type: "video", media: { data: base64(film) }, caption: "a film" }, film],
+      [{ type: "sticker", media: { data: base64(stamp) } }, stamp],
+      [{ type: "location", latitude: 3, longitude: 4, name: "There" }, undefined],
+      [{ type: "contact", contact: { vcard: card } }, undefined],
+      [{ type: "poll", name: "When?", options: ["now", "then"], selectableCount: 1 }, undefined],
+    ] as const;
+    const theirs: readonly (readonly [AnyMessageContent, Buffer | undefined])[] = [
+      [{ video: film, caption: "a film" }, film],
+      [{ sticker: stamp }, stamp],
+      [{ location: { degreesLatitude: 1.5, degreesLongitude: -2.25, name: "Here" } }, undefined],
+      [{ contacts: { displayName: "Jane", contacts: [{ vcard: card }] } }, undefined],
+      [{ poll: { name: "When?", values: ["now", "then"], selectableCount: 0 } }, undefined],
+    ];
+    const said: [string, Plain, Buffer | undefined][] = [];
+    for (const [body, bytes] of own) {
+      const id = await gateway.sends({ ...body, to: from.to });
+      said.push([id, await received(at, from, id), bytes]);
+    }
+    for (const [content, bytes] of theirs) {
+      const { id, message } = await baileys.say(from.shownAs, content);
+      await gateway.session.event("message", { waMessageId: id });
+      const { messageContextInfo: _, ...says } = plain(message);
+      said.push([id, says, bytes]);
+    }
+    for (const [target, says, bytes] of said) {
+      const id = await gateway.does("POST", `/${target}/forward`, { chat: from.to, to: to.to });
+      const [[name, inside] = []] = Object.entries(says);
+      assert.ok(name);
+      const { contextInfo: before, ...rest } = inside as Plain;
+      const context = { ...(before as Plain | undefined), ...contextInfo };
+      assert.deepEqual(await received(at, to, id), { [name]: { ...rest, contextInfo: context } });
+      if (bytes !== undefined) {
+        assert.deepEqual(await baileys.downloads(await baileys.gets(id)), bytes);
+      }
+    }
+  }
+  assert.deepEqual(baileys.errors, []);
+});
+
+test("of two messages with one id the gateway passes on that of the sender it is told", async (t) => {
+  const at = await meeting(t);
+  const { gateway, baileys, bob, carol } = at;
+  const [, group] = at.chats;
+  const { id } = await baileys.say(group.to, { text: "Bob's" });
+  await gateway.session.event("message", { waMessageId: id, senderLid: bob.lid });
+  await carol.say({ to: group.to, text: "Carol's", id });
+  await gateway.session.event("message", { waMessageId: id, senderLid: carol.lid });
+  for (const [text, names] of [
+    ["Bob's", [bob.number, bob.jid, bob.lid]],
+    ["Carol's", [carol.number, carol.jid, carol.lid]],
+  ] as const) {
+    for (const sender of names) {
+      const passed = await gateway.does("POST", `/${id}/forward`, { chat: group.to, to: group.to, sender });
+      assert.deepEqual(await received(at, group, passed), {
+        extendedTextMessage: { text, contextInfo: { isForwarded: true, forwardingScore: 0 } },
+      });
+    }
+  }
+  const nobodys = { chat: group.to, to: group.to, sender: at.alice.jid };
+  assert.equal((await gateway.asks("POST", `/${id}/forward`, nobodys)).status, 404);
+});
+
 /** The key of a message of the gateway, as it writes it. */
 function ownKey(chat: Chat, id: string): Plain {
   const participant = chat.isGroup ? { participant: chat.alice } : {};
@@ -215,6 +291,10 @@ function ownKey(chat: Chat, id: string): Plain {
 function changedText({ message }: Partial<WAMessage>): string | undefined {
   const edited = message?.editedMessage?.message;
   return (
-    edited?.conversation ?? edited?.imageMessage?.caption ?? edited?.documentMessage?.caption ?? undefined
+    edited?.conversation ??
+    edited?.imageMessage?.caption ??
+    edited?.videoMessage?.caption ??
+    edited?.documentMessage?.caption ??
+    undefined
   );
 }

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { inBoth, meeting, type Plain, received } from "./meeting.ts";
-import { hidesVotes } from "./raw-protobuf.ts";
+import { numberOfPoll } from "./raw-protobuf.ts";
 
 test("polls of the gateway: one choice, any number, several, an end, and votes that stay hidden", async (t) => {
   const at = await meeting(t);
@@ -25,22 +25,33 @@ test("polls of the gateway: one choice, any number, several, an end, and votes t
           selectableOptionsCount: selectableCount ?? 0,
         },
       });
+      assert.deepEqual([numberOfPoll(name, 9), numberOfPoll(name, 10)], [undefined, undefined]);
       const { content } = await bob.gets(id);
-      assert.deepEqual([content["endTime"], hidesVotes(name)], [undefined, undefined]);
+      assert.deepEqual([content["endTime"], content["hideVotes"]], [undefined, undefined]);
     }
     for (const pollHideVotes of [true, false]) {
       const name = `Until when? ${pollHideVotes} ${chat.to}`;
       const pollEndTime = Date.now() + 3_600_000;
       const poll = { type: "poll", to: chat.to, name, options, selectableCount: 1 };
       const id = await gateway.sends({ ...poll, pollEndTime, pollHideVotes });
-      await received(at, chat, id);
-      const { content } = await bob.gets(id);
-      assert.deepEqual(
-        [content["name"], content["options"], content["selectableCount"], content["version"]],
-        [name, options, 1, 3],
-      );
-      assert.equal(content["endTime"], Math.ceil(pollEndTime / 1_000));
-      assert.equal(hidesVotes(name), Number(pollHideVotes));
+      assert.deepEqual(await received(at, chat, id), {
+        pollCreationMessageV3: {
+          name,
+          options: options.map((optionName) => ({ optionName })),
+          selectableOptionsCount: 1,
+        },
+      });
+      const ends = Math.ceil(pollEndTime / 1_000);
+      assert.deepEqual([numberOfPoll(name, 9), numberOfPoll(name, 10)], [ends, Number(pollHideVotes)]);
+      const { messageSecret: _, ...content } = (await bob.gets(id)).content;
+      assert.deepEqual(content, {
+        name,
+        options,
+        selectableCount: 1,
+        version: 3,
+        endTime: ends,
+        hideVotes: pollHideVotes,
+      });
     }
   });
 });

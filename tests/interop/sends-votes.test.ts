@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { decryptPollVote, getAggregateVotesInPollMessage } from "baileys";
+import { decryptPollVote, getAggregateVotesInPollMessage, type proto } from "baileys";
 import { inBoth, meeting, type Plain, shown } from "./meeting.ts";
 
 test("the gateway votes in Baileys' poll, otherwise, and not at all", async (t) => {
@@ -99,4 +99,38 @@ test("Baileys votes in the gateway's poll, and what for is told", async (t) => {
       });
     }
   });
+});
+
+test("of two polls with one id the gateway votes in that of the sender it is told", async (t) => {
+  const at = await meeting(t);
+  const { gateway, baileys, bob, carol } = at;
+  const [, group] = at.chats;
+  const values = ["Pizza", "Sushi 🍣", "Nothing"];
+  const poll = await baileys.say(group.to, { poll: { name: "Lunch?", values, selectableCount: 0 } });
+  await gateway.session.event("message", { waMessageId: poll.id, senderLid: bob.lid });
+  const other = { to: group.to, kind: "poll", name: "Dinner?", options: values, id: poll.id };
+  await carol.say(other);
+  await gateway.session.event("message", { waMessageId: poll.id, senderLid: carol.lid });
+  const secret = poll.message?.messageContextInfo?.messageSecret;
+  assert.ok(secret, "no secret");
+  for (const sender of [bob.number, bob.jid, bob.lid, carol.number, carol.lid]) {
+    const body = { chat: group.to, options: ["Pizza"], sender };
+    const id = await gateway.does("POST", `/${poll.id}/vote`, body);
+    const { message } = await shown(at, group, id);
+    const sealed = message.message?.pollUpdateMessage?.vote;
+    assert.ok(sealed);
+    const opened = (): proto.Message.IPollVoteMessage =>
+      decryptPollVote(sealed, {
+        pollCreatorJid: group.bob,
+        pollMsgId: poll.id,
+        pollEncKey: Buffer.from(secret),
+        voterJid: group.alice,
+      });
+    const isBobs = [bob.number, bob.jid, bob.lid].includes(sender);
+    if (isBobs) assert.equal(opened().selectedOptions?.length, 1);
+    else assert.throws(opened);
+    const { participant } = message.message?.pollUpdateMessage?.pollCreationMessageKey ?? {};
+    assert.equal(participant, isBobs ? bob.lid : carol.lid);
+    if (!isBobs) assert.deepEqual((await carol.gets(id)).content["decrypted"], true);
+  }
 });
