@@ -14,6 +14,8 @@ use crate::harness::{Organization, Patience, Session, eventually, now_ms, tests}
 
 tests![
     operations_name_what_is_wrong_with_them,
+    null_is_no_sender_and_no_emoji,
+    an_id_has_128_characters_at_most,
     operations_on_what_is_not_there_are_not_found,
     operations_on_what_does_not_allow_them_are_conflicts,
     a_session_that_cannot_send_refuses_every_operation,
@@ -96,6 +98,60 @@ async fn operations_name_what_is_wrong_with_them() {
         let message = desk.friend.received(done["waMessageId"].as_str().unwrap()).await;
         assert_eq!(message["content"]["text"], emoji);
     }
+}
+
+async fn null_is_no_sender_and_no_emoji() {
+    let desk = Desk::new().await;
+    let chat = desk.friend.number.clone();
+    let poll = desk.taken(&smallest("poll")).await["messageId"].as_str().unwrap().to_owned();
+    let text = desk.session.sent(&chat, "hi").await;
+    desk.friend.received(&text).await;
+    let mut arrived = 2;
+    for operation in [&VOTE, &FORWARD, &REACT, &TAKE_BACK, &REVOKE] {
+        let id = if operation.name == "vote" { &poll } else { &text };
+        let mut body = operation.body(&chat);
+        body["sender"] = Value::Null;
+        if operation.name == "take back" {
+            body["emoji"] = Value::Null;
+        }
+        let done = desk.about(operation, id, &body).await.expect(200);
+        let message = desk.friend.received(done["waMessageId"].as_str().unwrap()).await;
+        arrived += 1;
+        if operation.name != "forward" {
+            assert_eq!(message["content"]["target"]["id"], id.as_str(), "{message}");
+        }
+    }
+    assert_eq!(desk.friend.messages().await.len(), arrived);
+    assert_eq!(desk.session.row().await["status"], "working");
+}
+
+async fn an_id_has_128_characters_at_most() {
+    let desk = Desk::new().await;
+    let (longest, longer) = ("I".repeat(128), "I".repeat(129));
+    // Of somebody who is named also what isn't known can be reacted to.
+    let body = json!({ "chat": desk.friend.number, "emoji": "👍", "sender": desk.friend.number });
+    let done = desk.about(&REACT, &longest, &body).await.expect(200);
+    let message = desk.friend.received(done["waMessageId"].as_str().unwrap()).await;
+    assert_eq!(message["content"]["target"]["id"], longest, "{message}");
+    desk.about(&REACT, &longer, &body).await.expect_error(404, "not_found");
+    // And what is there is found by it.
+    for (id, status) in [(&longest, 200), (&longer, 404)] {
+        let text = json!({ "to": desk.me.jid, "text": "hi", "id": id });
+        desk.friend.writes(&text).await;
+        desk.session.event_of("message", id).await;
+        assert_eq!(desk.session.get(&format!("/messages/{id}")).await.status, status, "{id}");
+        for operation in [&REACT, &TAKE_BACK, &FORWARD] {
+            let answer = desk.about(operation, id, &operation.body(&desk.friend.number)).await;
+            assert_eq!(answer.status, status, "{}: {}", answer.call, answer.text());
+        }
+        for operation in [&EDIT, &REVOKE, &VOTE] {
+            let answer = desk.about(operation, id, &operation.body(&desk.friend.number)).await;
+            // Another's is known, and not changed.
+            let known = if operation.name == "vote" { 404 } else { 409 };
+            assert_eq!(answer.status, if status == 200 { known } else { 404 }, "{}", answer.call);
+        }
+    }
+    assert_eq!(desk.session.row().await["status"], "working");
 }
 
 async fn operations_on_what_is_not_there_are_not_found() {

@@ -9,10 +9,13 @@ use crate::harness::{Patience, eventually, now_ms, tests};
 
 tests![
     every_field_that_is_missing_empty_or_wrong_is_named,
+    every_field_of_a_file_that_is_missing_empty_or_wrong_is_named,
     nothing_is_taken_that_does_not_belong_to_the_type,
     a_list_is_no_object,
     what_is_at_its_limit_is_taken_and_one_past_it_is_not,
     files_and_bodies_are_as_large_as_they_may_be,
+    null_is_as_good_as_nothing,
+    what_whatsapp_says_of_a_channel_is_told,
 ];
 
 const SOON: Patience = Patience::seconds(30);
@@ -66,6 +69,7 @@ async fn every_field_that_is_missing_empty_or_wrong_is_named() {
         ("location", "/latitude", json!("52.5"), "latitude"),
         ("location", "/longitude", json!([13.4]), "longitude"),
         ("location", "/name", json!(""), "name"),
+        ("location", "/name", json!(1), "name"),
         ("contact", "/contact", none.clone(), "contact"),
         ("contact", "/contact", json!("Jane"), "contact"),
         ("contact", "/contact", json!({}), "contact.name"),
@@ -73,6 +77,23 @@ async fn every_field_that_is_missing_empty_or_wrong_is_named() {
         ("contact", "/contact/phone", none.clone(), "contact.phone"),
         ("contact", "/contact/phone", json!("+49 151"), "contact.phone"),
         ("contact", "/contact", json!({ "vcard": "FN:Jane" }), "contact.vcard"),
+        ("contact", "/contact", json!({ "vcard": 1 }), "contact.vcard"),
+        ("contact", "/contact", json!({ "vcard": ["BEGIN:VCARD"] }), "contact.vcard"),
+    ] {
+        desk.refused(&with(&smallest(kind), path, &value), field).await;
+    }
+    for kind in KINDS {
+        let mut body = smallest(kind);
+        body["to"] = json!(null);
+        desk.refused(&body, "to").await;
+    }
+    desk.works(0).await;
+}
+
+async fn every_field_of_a_file_that_is_missing_empty_or_wrong_is_named() {
+    let desk = Desk::new().await;
+    let none = Value::Null;
+    for (kind, path, value, field) in [
         ("image", "/media", none.clone(), "media"),
         ("image", "/media", json!("https://example.com/"), "media"),
         ("image", "/media", json!({}), "media.data"),
@@ -93,6 +114,8 @@ async fn every_field_that_is_missing_empty_or_wrong_is_named() {
         ("image", "/caption", json!(""), "caption"),
         ("image", "/caption", json!(["look"]), "caption"),
         ("video", "/media/caption", json!(" "), "media.caption"),
+        ("video", "/media/caption", json!(1), "media.caption"),
+        ("image", "/media/caption", json!(["look"]), "media.caption"),
         ("document", "/media/filename", json!("a/b"), "media.filename"),
         ("document", "/media/filename", json!(".."), "media.filename"),
         ("document", "/media/filename", json!("a\nb"), "media.filename"),
@@ -102,18 +125,17 @@ async fn every_field_that_is_missing_empty_or_wrong_is_named() {
         ("album", "/medias/1", json!("x"), "medias[1]"),
         ("album", "/medias/1", json!({}), "medias[1].data"),
         ("album", "/medias/1/data", json!("?"), "medias[1].data"),
+        ("album", "/medias/1/data", json!(1), "medias[1].data"),
+        ("album", "/medias/1", json!({ "type": "image", "url": 1 }), "medias[1].url"),
+        ("album", "/medias/1/type", json!(1), "medias[1].type"),
         ("album", "/medias/1/url", json!("http://example.com"), "medias[1].url"),
         ("album", "/medias/1/type", json!("audio"), "medias[1].type"),
         ("album", "/medias/1/mimetype", json!("image"), "medias[1].mimetype"),
+        ("album", "/medias/1/mimetype", json!(["image/png"]), "medias[1].mimetype"),
         ("album", "/medias/1", json!({ "url": "http://example.com/" }), "medias[1].type"),
         ("album", "/caption", json!(" "), "caption"),
     ] {
         desk.refused(&with(&smallest(kind), path, &value), field).await;
-    }
-    for kind in KINDS {
-        let mut body = smallest(kind);
-        body["to"] = json!(null);
-        desk.refused(&body, "to").await;
     }
     let mut captions = smallest("image");
     captions["caption"] = json!("beside");
@@ -219,6 +241,11 @@ async fn what_is_at_its_limit_is_taken_and_one_past_it_is_not() {
         let path = format!("/{}", "x".repeat(length - server.url("/").len()));
         json!({ "url": server.file(&path, "image/png", &png(2, 2)) })
     };
+    // Either half as long as it may be, and then a parameter.
+    let plain = |length: usize| {
+        let mimetype = format!("{}/{}{}", "x".repeat(127), "y".repeat(127), ";".repeat(length - 255));
+        json!({ "data": base64(b"plain"), "mimetype": mimetype })
+    };
     let medias = |count: usize| json!(vec![json!({ "data": base64(&png(1, 1)) }); count]);
     let mut arrived = 0;
     for (kind, path, at, past, field) in [
@@ -234,11 +261,13 @@ async fn what_is_at_its_limit_is_taken_and_one_past_it_is_not() {
         ("location", "/name", letters(1_000), letters(1_001), "name"),
         ("contact", "/contact/name", letters(256), letters(257), "contact.name"),
         ("contact", "/contact/phone", json!("1".repeat(15)), json!("1".repeat(16)), "contact.phone"),
+        ("contact", "/contact/phone", json!("1".repeat(7)), json!("1".repeat(6)), "contact.phone"),
         ("contact", "/contact", card(65_536), card(65_537), "contact.vcard"),
         ("image", "/caption", letters(1_024), letters(1_025), "caption"),
         ("video", "/media/caption", letters(1_024), letters(1_025), "media.caption"),
         ("image", "/media", url(2_048), url(2_049), "media.url"),
         ("document", "/media/filename", letters(255), letters(256), "media.filename"),
+        ("document", "/media", plain(255), plain(256), "media.mimetype"),
         ("album", "/medias", medias(2), medias(1), "medias"),
         ("album", "/medias", medias(30), medias(31), "medias"),
         ("album", "/caption", letters(1_024), letters(1_025), "caption"),
@@ -254,6 +283,77 @@ async fn what_is_at_its_limit_is_taken_and_one_past_it_is_not() {
     })
     .await;
     desk.works(arrived).await;
+}
+
+async fn null_is_as_good_as_nothing() {
+    let desk = Desk::new().await;
+    let fields = [
+        "text",
+        "replyTo",
+        "mentions",
+        "name",
+        "options",
+        "selectableCount",
+        "pollEndTime",
+        "pollHideVotes",
+        "latitude",
+        "longitude",
+        "contact",
+        "media",
+        "medias",
+        "caption",
+    ];
+    let nulls = |object: &mut Value, names: &[&str]| {
+        let object = object.as_object_mut().unwrap();
+        for name in names {
+            object.entry(*name).or_insert(Value::Null);
+        }
+    };
+    for kind in KINDS {
+        let mut body = smallest(kind);
+        nulls(&mut body, &fields);
+        match kind {
+            "contact" => nulls(&mut body["contact"], &["name", "phone", "vcard"]),
+            "album" => {
+                for media in body["medias"].as_array_mut().unwrap() {
+                    nulls(media, &["type", "data", "url", "mimetype"]);
+                }
+            }
+            _ if body["media"].is_object() => {
+                nulls(&mut body["media"], &["data", "url", "mimetype", "filename", "caption"]);
+            }
+            _ => {}
+        }
+        let message = desk.taken(&body).await;
+        let content = &message["content"];
+        assert_eq!(message["kind"], kind, "{message}");
+        for absent in ["quoted", "mentions", "caption", "endTime", "hideVotes", "forwarded"] {
+            assert_eq!(content[absent], Value::Null, "{message}");
+        }
+    }
+    let card = json!({ "vcard": "BEGIN:VCARD\nFN:J\nEND:VCARD", "name": null, "phone": null });
+    desk.taken(&json!({ "type": "contact", "contact": card })).await;
+    // The album's two files, and one that is not of a kind.
+    eventually("all of the album", SOON, async || {
+        let messages = desk.friend.messages().await.len();
+        if messages == KINDS.len() + 3 { Ok(()) } else { Err(messages.to_string()) }
+    })
+    .await;
+    desk.works(KINDS.len() + 3).await;
+}
+
+/// Texts and polls go to channels as they would go to anybody, and what WhatsApp says of them is told: this one has none.
+async fn what_whatsapp_says_of_a_channel_is_told() {
+    let desk = Desk::new().await;
+    for kind in ["text", "poll"] {
+        let channel = json!("120363041234567890@newsletter");
+        let error = desk.send(&with(&smallest(kind), "/to", &channel)).await.expect_error(409, "conflict");
+        assert_eq!(error["details"]["whatsappCode"], "404", "{error}");
+        let id = error["details"]["waMessageId"].as_str().unwrap();
+        let shown = desk.session.get(&format!("/messages/{id}")).await.expect(200);
+        assert_eq!((&shown["status"], &shown["type"]), (&json!("failed"), &json!(kind)), "{shown}");
+    }
+    desk.works(0).await;
 }
 
 async fn files_and_bodies_are_as_large_as_they_may_be() {

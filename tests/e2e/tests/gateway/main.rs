@@ -15,6 +15,7 @@
 
 mod harness;
 
+mod answers;
 mod api_keys;
 mod attempts;
 mod audit;
@@ -80,6 +81,7 @@ fn main() -> ExitCode {
         media_hosts::tests(),
         sends::tests(),
         sends_about::tests(),
+        answers::tests(),
         storm::tests(),
         chaos::tests(),
         costs::tests(),

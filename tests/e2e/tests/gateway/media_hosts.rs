@@ -43,8 +43,9 @@ async fn a_file_goes_to_the_other_host_when_one_fails() {
 
 async fn expired_credentials_of_the_media_hosts_are_renewed() {
     let place = Place::of_two().await;
-    for round in 0..2 {
-        place.me.fault(json!({ "kind": "media_auth_expired" })).await;
+    // By both statuses, and by each again after the other.
+    for (round, status) in [401, 403, 401, 403].into_iter().enumerate() {
+        place.me.fault(json!({ "kind": "media_auth_expired", "status": status })).await;
         let file = pdf(2_000 + round);
         let sent = place.send(&json!({ "type": "document", "media": { "data": base64(&file) } })).await;
         place.with_file(id_of(&sent), &file).await;

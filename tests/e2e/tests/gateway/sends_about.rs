@@ -4,7 +4,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::files::{base64, mp4, pdf, png};
+use crate::harness::files::{base64, mp4, pdf, png, webp};
 use crate::harness::place::{Place, group, id_of, taken};
 use crate::harness::{now_ms, tests};
 
@@ -159,9 +159,33 @@ async fn what_is_passed_on_is_marked_and_its_file_is_not_uploaded_again() {
         from.session.event_of("message", &picture).await;
         let own = json!({ "type": "document", "media": { "data": base64(&pdf(50)), "filename": "a.pdf" } });
         let own = from.send(&own).await["waMessageId"].as_str().unwrap().to_owned();
-        for (id, kind) in [(text, "text"), (picture, "image"), (own, "document")] {
+        let card = "BEGIN:VCARD\nVERSION:3.0\nFN:Jane\nEND:VCARD";
+        let theirs = [
+            json!({ "kind": "video", "data": base64(&mp4(9, 9, 1_000, 700)), "caption": "moving", "seconds": 1 }),
+            json!({ "kind": "sticker", "data": base64(&webp(64, 64)) }),
+            json!({ "kind": "location", "latitude": 1.5, "longitude": -2.5, "name": "Here" }),
+            json!({ "kind": "contact", "displayName": "Jane", "vcard": card }),
+            json!({ "kind": "poll", "name": "Tea?", "options": ["yes", "no"], "selectableCount": 1 }),
+        ];
+        let mut all = vec![(text, "text", None), (picture, "image", None), (own, "document", None)];
+        for (mut body, sender) in
+            theirs.into_iter().zip([&author.number, &author.jid, &author.lid].into_iter().cycle())
+        {
+            body["to"] = json!(from.for_others());
+            let id = author.writes(&body).await;
+            from.session.event_of("message", &id).await;
+            let kind = ["video", "sticker", "location", "contact", "poll"]
+                .into_iter()
+                .find(|kind| body["kind"] == *kind);
+            all.push((id, kind.unwrap(), Some(sender)));
+        }
+        for (id, kind, sender) in all {
             let mut original = from.me.received(&id).await["content"].clone();
-            let sent = from.about(Method::POST, &id, "/forward", json!({ "to": to.jid })).await;
+            let mut body = json!({ "to": to.jid });
+            if let Some(sender) = sender {
+                body["sender"] = json!(sender);
+            }
+            let sent = from.about(Method::POST, &id, "/forward", body).await;
             assert_ne!(sent["waMessageId"], id.as_str());
             let mut message = to.message(id_of(&sent)).await;
             assert_eq!(message["kind"], kind);
@@ -171,7 +195,7 @@ async fn what_is_passed_on_is_marked_and_its_file_is_not_uploaded_again() {
             original.as_object_mut().unwrap().remove("messageSecret");
             assert_eq!(*content, original, "{kind}");
             assert_eq!(message["text"].is_null(), kind != "text");
-            if kind != "text" {
+            if ["image", "video", "document", "sticker"].contains(&kind) {
                 let media = two.me.simulator.get("/media").await;
                 let mut media = media["media"].as_array().unwrap().clone();
                 media.retain(|one| one["directPath"] == message["content"]["directPath"]);
