@@ -122,6 +122,7 @@ export async function shown(
 ): Promise<{ says: Plain; secret: Buffer | undefined; message: WAMessage }> {
   const message = await baileys.gets(id);
   const { remoteJid, participant, remoteJidAlt, participantAlt, addressingMode, fromMe } = message.key;
+  const isHidden = chat.to.endsWith("@lid");
   assert.deepEqual(
     { remoteJid, participant, remoteJidAlt, participantAlt, addressingMode, fromMe },
     chat.isGroup
@@ -134,11 +135,11 @@ export async function shown(
           fromMe: false,
         }
       : {
-          remoteJid: alice.jid,
+          remoteJid: isHidden ? alice.lid : alice.jid,
           participant: "",
-          remoteJidAlt: alice.lid,
+          remoteJidAlt: isHidden ? alice.jid : alice.lid,
           participantAlt: undefined,
-          addressingMode: "pn",
+          addressingMode: isHidden ? "lid" : "pn",
           fromMe: false,
         },
   );

@@ -189,24 +189,33 @@ test("every type of the gateway can answer, and mention whom its text or caption
   });
 });
 
-test("a text of the gateway to somebody's hidden id reaches them, and is of the same chat", async (t) => {
+test("what the gateway sends to somebody's hidden id reaches them by it, and is known by their number too", async (t) => {
   const at = await meeting(t);
-  const { gateway, bob } = at;
+  const { gateway, alice, bob } = at;
   const [chat] = at.chats;
+  const hidden = { isGroup: false, to: bob.lid, shownAs: alice.lid, alice: alice.lid, bob: bob.lid };
   const id = await gateway.sends({ type: "text", to: bob.lid, text: "to whom it may concern" });
-  assert.deepEqual(await received(at, chat, id), { conversation: "to whom it may concern" });
+  assert.deepEqual(await received(at, hidden, id), { conversation: "to whom it may concern" });
   const { payload } = await gateway.session.event("message.from_me", { waMessageId: id });
-  assert.equal(payload["chatJid"], bob.jid);
-  const answer = await gateway.sends({ type: "text", to: bob.jid, text: "an answer", replyTo: id });
-  assert.deepEqual(await received(at, chat, answer), {
-    extendedTextMessage: {
-      text: "an answer",
-      contextInfo: {
-        stanzaId: id,
-        participant: chat.alice,
-        quotedMessage: { conversation: "to whom it may concern" },
+  assert.equal(payload["chatJid"], bob.lid);
+  const data = jpeg(8, 8);
+  const picture = { type: "image", to: bob.lid, media: { data: base64(data) } };
+  await file(at, hidden, await gateway.sends(picture), "image", data);
+  for (const [where, quotedId] of [
+    [chat, id],
+    [hidden, await gateway.sends({ type: "text", to: bob.jid, text: "to whom it may concern" })],
+  ] as const) {
+    const answer = { type: "text", to: where.to, text: "an answer", replyTo: quotedId };
+    assert.deepEqual(await received(at, where, await gateway.sends(answer)), {
+      extendedTextMessage: {
+        text: "an answer",
+        contextInfo: {
+          stanzaId: quotedId,
+          participant: alice.jid,
+          quotedMessage: { conversation: "to whom it may concern" },
+        },
       },
-    },
-  });
+    });
+  }
   assert.deepEqual(at.baileys.errors, []);
 });

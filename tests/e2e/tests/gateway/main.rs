@@ -40,6 +40,7 @@ mod outbox;
 mod passkey;
 mod polls;
 mod recovery;
+mod repeated;
 mod sends;
 mod sends_about;
 mod sessions;
@@ -74,6 +75,7 @@ fn main() -> ExitCode {
         linking::tests(),
         passkey::tests(),
         polls::tests(),
+        repeated::tests(),
         recovery::tests(),
         bad_files::tests(),
         bad_sends::tests(),
