@@ -122,7 +122,8 @@ export async function shown(
 ): Promise<{ says: Plain; secret: Buffer | undefined; message: WAMessage }> {
   const message = await baileys.gets(id);
   const { remoteJid, participant, remoteJidAlt, participantAlt, addressingMode, fromMe } = message.key;
-  const isHidden = chat.to.endsWith("@lid");
+  // Who is written to by their hidden id gets it by that, until the library knows them by number.
+  const isHidden = chat.to.endsWith("@lid") && addressingMode === "lid";
   assert.deepEqual(
     { remoteJid, participant, remoteJidAlt, participantAlt, addressingMode, fromMe },
     chat.isGroup
