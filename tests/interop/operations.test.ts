@@ -319,6 +319,29 @@ test("a call that is valid in every other way works with the operation's capabil
   );
 });
 
+// All other operations are called twice in tests/e2e (repeated.rs), which knows no such person.
+test("a backfill that somebody who runs the platform starts is started once for a key", async () => {
+  const { session } = await things("");
+  const runner = bearer(frontend.login({ user: "the runner", role: "super_admin" }));
+  const path = `/admin/sessions/${session}`;
+  const ask = (body?: unknown) => {
+    const headers: HeaderList = [...runner, ["idempotency-key", "a-backfill"]];
+    return gateway.ask({ method: "POST", path: `${path}:backfill`, headers, ...(body ? { body } : {}) });
+  };
+  const first = await ask();
+  assert.equal(first.status, 202, first.text);
+  assert.equal(first.headers["idempotency-replayed"], undefined);
+  const started = (await gateway.ask({ path: `${path}/backfill`, headers: runner })).text;
+  for (const again of [await ask(), await ask()]) {
+    assert.deepEqual([again.status, again.text], [202, first.text]);
+    assert.equal(again.headers["idempotency-replayed"], "true");
+  }
+  const other = await ask({ other: 1 });
+  assert.equal(other.status, 409, other.text);
+  assert.equal(JSON.parse(other.text).error.details.field, "Idempotency-Key");
+  assert.equal((await gateway.ask({ path: `${path}/backfill`, headers: runner })).text, started);
+});
+
 interface Entry {
   readonly operation: string;
   readonly organizationId: string;

@@ -15,10 +15,13 @@
 
 mod harness;
 
+mod answers;
 mod api_keys;
 mod attempts;
 mod audit;
+mod bad_files;
 mod bad_input;
+mod bad_operations;
 mod bad_sends;
 mod browser;
 mod chaos;
@@ -32,12 +35,15 @@ mod large_files;
 mod ledger;
 mod lifecycle;
 mod linking;
+mod media_hosts;
 mod messages;
 mod outbox;
 mod passkey;
 mod polls;
 mod recovery;
+mod repeated;
 mod sends;
+mod sends_about;
 mod sessions;
 mod storm;
 mod sweep;
@@ -88,10 +94,16 @@ fn main() -> ExitCode {
         linking::tests(),
         passkey::tests(),
         polls::tests(),
+        repeated::tests(),
         recovery::tests(),
+        bad_files::tests(),
         bad_sends::tests(),
         large_files::tests(),
+        bad_operations::tests(),
+        media_hosts::tests(),
         sends::tests(),
+        sends_about::tests(),
+        answers::tests(),
         storm::tests(),
         chaos::tests(),
         costs::tests(),

@@ -10,6 +10,7 @@ use crate::harness::{Patience, Phone, Session, eventually, now_ms, tests};
 tests![
     a_poll_of_the_own_phone_is_told_when_it_has_ended,
     a_poll_is_told_once_also_by_an_object_that_was_evicted_meanwhile,
+    polls_that_were_sent_are_told_once_with_the_votes_of_both_sides,
 ];
 
 const SOON: Patience = Patience::seconds(40);
@@ -17,6 +18,14 @@ const SOON: Patience = Patience::seconds(40);
 const OPEN_SECONDS: u64 = 20;
 /// Until it is told: a session that was evicted comes back by its next tick first.
 const TOLD: Patience = Patience::seconds(90);
+
+/// A group that somebody makes; its JID.
+async fn group(creator: &Phone, others: &[&Phone]) -> String {
+    let others: Vec<&String> = others.iter().map(|phone| &phone.number).collect();
+    let body = json!({ "subject": "Lunch", "creator": creator.number, "participants": others });
+    let made = creator.simulator.call(Method::POST, "/groups", Some(&body)).await.expect(201);
+    made["jid"].as_str().unwrap().to_owned()
+}
 
 /// A field with bytes, as protobuf writes it.
 fn bytes(field: u64, value: &[u8]) -> Vec<u8> {
@@ -145,11 +154,7 @@ async fn a_poll_of_the_own_phone_is_told_when_it_has_ended() {
 async fn a_poll_is_told_once_also_by_an_object_that_was_evicted_meanwhile() {
     let (session, me) = Session::working().await;
     let (ann, ben) = (me.simulator.phone().await, me.simulator.phone().await);
-    let body = json!({
-        "subject": "Lunch", "creator": ann.number, "participants": [me.number, ben.number],
-    });
-    let group = me.simulator.call(Method::POST, "/groups", Some(&body)).await.expect(201);
-    let group = group["jid"].as_str().unwrap();
+    let group = &group(&ann, &[&me, &ben]).await;
     // In seconds, as some clients write it.
     let end_time = now_ms() / 1_000 + OPEN_SECONDS;
     let poll = asks(&ann, group, end_time).await;
@@ -180,4 +185,69 @@ async fn a_poll_is_told_once_also_by_an_object_that_was_evicted_meanwhile() {
     let last = ann.text(group, "done").await;
     session.event_of("message", &last).await;
     assert_eq!(session.events("poll.recap").await.len(), 1);
+}
+
+async fn polls_that_were_sent_are_told_once_with_the_votes_of_both_sides() {
+    let (session, me) = Session::working().await;
+    let friend = me.simulator.phone().await;
+    let group = group(&friend, &[&me]).await;
+    let end_time = now_ms() + OPEN_SECONDS * 1_000;
+    let mut expected = Vec::new();
+    // Where the gateway sends it, and where the friend votes.
+    for (chat, for_friend) in [(&friend.jid, &me.jid), (&group, &group)] {
+        for hide_votes in [None, Some(true), Some(false)] {
+            let name = format!("Lunch? {hide_votes:?}");
+            let mut body = json!({
+                "type": "poll", "to": chat, "name": name, "options": ["Soup", "Salad", "Cake"],
+                "selectableCount": 2, "pollEndTime": end_time,
+            });
+            if let Some(hide_votes) = hide_votes {
+                body["pollHideVotes"] = json!(hide_votes);
+            }
+            let sent = session.organization.post_json(&session.path("/messages"), &body).await.expect(200);
+            let poll = sent["waMessageId"].as_str().unwrap();
+            friend.received(poll).await;
+            votes(&session, &friend, for_friend, poll, &["Cake"]).await;
+            votes(&session, &friend, for_friend, poll, &["Soup", "Salad"]).await;
+            let path = session.path(&format!("/messages/{poll}/vote"));
+            let body = json!({ "chat": chat, "options": ["Salad"] });
+            session.organization.post_json(&path, &body).await.expect(200);
+            let is_hidden = hide_votes == Some(true);
+            let mut recap = json!({
+                "chatJid": chat, "pollMessageId": poll, "name": name, "selectableCount": 2,
+                "endTime": end_time.div_ceil(1_000) * 1_000, "hideVotes": is_hidden, "totalVotes": 2,
+                "options": [{"option": "Soup", "count": 1}, {"option": "Salad", "count": 2}, {"option": "Cake", "count": 0}],
+            });
+            if !is_hidden {
+                let mut both = [(&friend.jid, json!(["Soup", "Salad"])), (&me.jid, json!(["Salad"]))];
+                both.sort_by_key(|(jid, _)| *jid);
+                let voters =
+                    both.iter().map(|(jid, options)| json!({"voterId": jid, "selectedOptions": options}));
+                recap["voters"] = voters.collect();
+            }
+            expected.push(recap);
+        }
+    }
+    assert!(now_ms() < end_time, "they ended before all votes were in");
+    let before = me.device().await;
+    evict(&session).await;
+    logged_in_again(&me, &before).await;
+    let told = eventually("the recaps of all polls", TOLD, async || {
+        let told = session.events("poll.recap").await;
+        if told.len() >= expected.len() { Ok(told) } else { Err(format!("{} of them", told.len())) }
+    })
+    .await;
+    let last = friend.text(&me.jid, "done").await;
+    session.event_of("message", &last).await;
+    assert_eq!(session.events("poll.recap").await.len(), expected.len(), "one each");
+    let mut payloads: Vec<Value> = told.iter().map(|event| event["payload"].clone()).collect();
+    for payload in &mut payloads {
+        for voter in payload.get_mut("voters").and_then(Value::as_array_mut).into_iter().flatten() {
+            voter.as_object_mut().unwrap().remove("displayName").unwrap();
+        }
+    }
+    for payloads in [&mut payloads, &mut expected] {
+        payloads.sort_by_key(|payload| payload["pollMessageId"].to_string());
+    }
+    assert_eq!(payloads, expected);
 }

@@ -138,6 +138,7 @@ fn thing(message: &Message, fields: &mut Fields) -> Option<&'static str> {
     fields.put("options", Some(options(poll)));
     fields.put("selectableCount", poll.selectable_options_count);
     fields.put("endTime", poll.end_time);
+    fields.put("hideVotes", poll.hide_participant_name);
     fields
         .put("correctAnswer", poll.correct_answer.as_option().and_then(|answer| answer.option_name.clone()));
     Some("poll")

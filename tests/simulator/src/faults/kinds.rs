@@ -94,8 +94,11 @@ pub enum Kind {
     },
     /// The media hosts take so long.
     MediaDelay { ms: u64, on: Option<Transfer> },
-    /// The credentials for the media hosts are no longer good.
-    MediaAuthExpired,
+    /// The credentials for the media hosts are no longer good, which they say by this status.
+    MediaAuthExpired {
+        #[serde(default = "default_refusal")]
+        status: u16,
+    },
     /// An upload breaks off after so many bytes, which the host keeps.
     MediaCut { bytes: usize },
     /// A downloaded file isn't what was uploaded.
@@ -122,6 +125,10 @@ fn default_forgery() -> Forgery {
     Forgery::Root
 }
 
+fn default_refusal() -> u16 {
+    401
+}
+
 fn default_enforcement() -> String {
     "DEFAULT".to_owned()
 }
@@ -137,7 +144,7 @@ impl Kind {
             | Self::TruncatedFrame
             | Self::CorruptCiphertext
             | Self::MessageLost
-            | Self::MediaAuthExpired
+            | Self::MediaAuthExpired { .. }
             | Self::MediaCut { .. }
             | Self::MediaRetryError { .. }
             | Self::PairCodeError { .. } => Some(1),

@@ -60,10 +60,12 @@ async fn upload(
     if let Some(wrong) = faults(&world, host, Transfer::Upload, peer.as_ref()).await {
         return wrong;
     }
-    let expired = |kind: &Kind| matches!(kind, Kind::MediaAuthExpired).then_some(());
-    let Some(peer) = peer.filter(|peer| world.faults.take(Some(peer), expired).is_none()) else {
+    let expired =
+        |kind: &Kind| if let Kind::MediaAuthExpired { status } = kind { Some(*status) } else { None };
+    let refusal = peer.as_ref().map_or(Some(401), |peer| world.faults.take(Some(peer), expired));
+    let (Some(peer), None) = (peer, refusal) else {
         media.passes.revoke(&query.auth);
-        return refused(401, "no such credentials, or they have expired");
+        return refused(refusal.unwrap_or(401), "no such credentials, or they have expired");
     };
     let Some(name) = name_of_token(&token) else { return refused(400, "not a token") };
     if query.resume.is_some() {

@@ -92,14 +92,21 @@ async fn a_host_that_fails_is_passed_over_for_the_next() {
 async fn credentials_that_have_expired_are_asked_for_again() {
     let (simulated, companion) = talking().await;
     upload(&companion, file(10, 1), MediaType::Image).await;
-    simulated.fault(json!({ "kind": "media_auth_expired", "target": ALICE })).await;
-    let uploaded = upload(&companion, file(10, 2), MediaType::Image).await;
-    assert_eq!(on_the_hosts(&simulated, &uploaded.file_enc_sha256).await["uploads"], 1);
-    assert_eq!(simulated.get("/faults").await["faults"], json!([]), "they had expired");
+    for (salt, status) in [(2, json!({})), (4, json!({ "status": 403 }))] {
+        let mut fault = json!({ "kind": "media_auth_expired", "target": ALICE });
+        fault.as_object_mut().unwrap().extend(status.as_object().unwrap().clone());
+        simulated.fault(fault).await;
+        let uploaded = upload(&companion, file(10, salt), MediaType::Image).await;
+        assert_eq!(on_the_hosts(&simulated, &uploaded.file_enc_sha256).await["uploads"], 1);
+        assert_eq!(simulated.get("/faults").await["faults"], json!([]), "they had expired");
+    }
     // When they always have, that is the end of it.
     simulated.fault(json!({ "kind": "media_auth_expired", "count": 2 })).await;
     let refused = companion.client.upload(file(10, 3), MediaType::Image, UploadOptions::new()).await;
     assert!(refused.unwrap_err().to_string().contains("401"));
+    simulated.fault(json!({ "kind": "media_auth_expired", "count": 2, "status": 403 })).await;
+    let refused = companion.client.upload(file(10, 5), MediaType::Image, UploadOptions::new()).await;
+    assert!(refused.unwrap_err().to_string().contains("403"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,13 +1,14 @@
 //! What the tests are written with: a gateway, organizations with keys, sessions, phones, and waiting.
 
 mod answer;
-#[allow(dead_code, reason = "until bad_sends is there")]
+pub mod desk;
 pub mod files;
 mod gateway;
 mod lines;
 pub mod matrix;
 mod organization;
 mod own_simulator;
+pub mod place;
 mod raw;
 mod receiver;
 mod sandbox;
