@@ -27,7 +27,7 @@ use worker::Delay;
 
 use crate::guard::Watch;
 use crate::http_client::FetchHttp;
-use crate::keystore::Keystore;
+use crate::keystore::{self, Keystore};
 use crate::room::Room;
 use crate::runtime::ObjectRuntime;
 use crate::transport::{Dialer, Line};
@@ -109,6 +109,7 @@ impl Connection {
             .with_persistence_manager(persistence)
             .with_transport_factory(dialer)
             .with_http_client(FetchHttp)
+            .with_cache_config(keystore::retention())
             .with_skip_history_sync(true)
             .with_wanted_pre_key_count(ONE_TIME_KEYS)
             .with_background_saver_interval(Duration::from_secs(1))
