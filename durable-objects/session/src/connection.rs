@@ -292,6 +292,12 @@ impl Connection {
         receiver
     }
 
+    /// Somebody has the message: so does WhatsApp's server, whatever became of its answer.
+    pub fn has_arrived(&self, message_id: &str) {
+        let waiter = self.acks.borrow_mut().remove(message_id);
+        let _nobody_waits = waiter.map(|waiter| waiter.send(Ack { error: None }));
+    }
+
     /// Nobody waits for this answer any more.
     pub fn forget_ack(&self, message_id: &str) {
         self.acks.borrow_mut().remove(message_id);
@@ -388,7 +394,7 @@ fn hear(room: &Rc<Room>, connection: &Rc<Connection>, event: &Event) {
                 room.message_in(connection, inbound);
             }
         }
-        Event::Receipt(receipt) => room.receipt_in(receipt),
+        Event::Receipt(receipt) => room.receipt_in(connection, receipt),
         Event::ContactUpdate(update) => {
             room.contact_told(connection, update);
             room.news_in(connection, event);
@@ -450,7 +456,8 @@ fn server_ack(room: &Rc<Room>, connection: &Connection, ack: &ServerAck) {
     match (&ack.error, waiter) {
         (None, waiter) => {
             let timestamp = ack.timestamp.and_then(|at| u64::try_from(at.timestamp_millis()).ok());
-            room.acked(&ack.id, timestamp.unwrap_or_else(clock::now));
+            let ids = std::slice::from_ref(&ack.id);
+            room.came(ids, "sent", timestamp.unwrap_or_else(clock::now), None);
             let _nobody_waits = waiter.map(|waiter| waiter.send(Ack { error: None }));
         }
         // Who waits knows more to say of it.
