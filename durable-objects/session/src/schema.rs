@@ -64,6 +64,7 @@ const MIGRATIONS: &[&[&str]] = &[
     // How far each member of a group is with a message of ours.
     &["CREATE TABLE IF NOT EXISTS receipt (
        number INTEGER PRIMARY KEY, occasion TEXT NOT NULL UNIQUE, status INTEGER NOT NULL)"],
+    crate::chats::READ_APART,
 ];
 
 /// Creates or migrates the tables.
