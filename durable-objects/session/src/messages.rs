@@ -8,6 +8,7 @@ use gateway_sql::{Row, Sql, SqlError, Value, whole};
 use whatsapp_rust::waproto::codec;
 use whatsapp_rust::waproto::whatsapp::Message;
 
+use crate::inbound::content;
 use crate::journal::MessageRow;
 
 /// The most bytes that are kept of a message: a larger one can't be forwarded, nor its media fetched. Real ones stay
@@ -19,6 +20,8 @@ const MAX_DOCUMENT: usize = 1_500_000;
 const MAX_HEARD: i64 = 20_000;
 /// How many receipts of members of groups are remembered: a hundred messages to the largest group there is.
 const MAX_RECEIPTS: i64 = 100_000;
+/// How many of the newest messages of a chat are asked for how long messages stay there.
+const MAX_ASKED: u32 = 10;
 /// The most messages of one id that are looked at; members of a group may choose the same.
 const MAX_TWINS: u32 = 20;
 
@@ -152,6 +155,30 @@ impl<'sql, S: Sql> Messages<'sql, S> {
         )?;
         let Some(row) = rows.first() else { return Ok(None) };
         Ok(codec::message_decode(&row.blob(0)?).ok())
+    }
+
+    /// For how many seconds messages stay in a chat and since when that is so, as the newest there say: what somebody else
+    /// wrote, or what this number did and says so.
+    ///
+    /// # Errors
+    /// When the database fails or holds something else.
+    pub fn expiration(&self, chat: &str) -> Result<Option<(u32, Option<i64>)>, SqlError> {
+        let rows = self.0.query(
+            "SELECT raw, from_me FROM message_detail AS detail CROSS JOIN message ON message.chat = detail.chat \
+                AND message.sender = detail.sender AND message.id = detail.id \
+             WHERE detail.chat = ?1 AND raw IS NOT NULL ORDER BY detail.rowid DESC LIMIT ?2",
+            &[chat.into(), MAX_ASKED.into()],
+        )?;
+        for row in &rows {
+            let message = codec::message_decode(&row.blob(0)?).unwrap_or_default();
+            let context = content::context(content::unwrap(&message));
+            let seconds = context.and_then(|context| context.expiration).filter(|seconds| *seconds > 0);
+            if seconds.is_some() || row.integer(1)? == 0 {
+                let since = context.and_then(|context| context.ephemeral_setting_timestamp);
+                return Ok(seconds.map(|seconds| (seconds, since)));
+            }
+        }
+        Ok(None)
     }
 
     /// Gives a message its new text, unless it has a newer one.
