@@ -199,9 +199,9 @@ impl Connection {
         }
     }
 
-    /// Whether it was told to end.
-    pub fn is_over(&self) -> bool {
-        self.cut_at.get().is_some()
+    /// Whether it was neither told to end nor has lost its socket.
+    pub fn is_alive(&self) -> bool {
+        self.cut_at.get().is_none() && self.client.is_connected()
     }
 
     /// When the last of its QR codes is over, and with it the connection.
