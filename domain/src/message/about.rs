@@ -133,9 +133,9 @@ impl EditMessageInputBody {
     /// Checks the body.
     ///
     /// # Errors
-    /// `validation_error` naming the field.
+    /// `validation_error` naming the field; `not_implemented` for a channel.
     pub fn into_edit(self) -> Result<Edit, ApiError> {
-        let chat = within(self.chat)?;
+        let chat = no_channel(self.chat)?;
         Ok(Edit { chat, text: text("text", required("text", self.text)?, limits::MAX_TEXT_CHARS)? })
     }
 }
@@ -144,9 +144,9 @@ impl RevokeMessageInputBody {
     /// Checks the body.
     ///
     /// # Errors
-    /// `validation_error` naming the field.
+    /// `validation_error` naming the field; `not_implemented` for a channel.
     pub fn into_revoke(self) -> Result<Revoke, ApiError> {
-        Ok(Revoke { chat: within(self.chat)?, sender: written_by(self.sender)? })
+        Ok(Revoke { chat: no_channel(self.chat)?, sender: written_by(self.sender)? })
     }
 }
 
@@ -154,9 +154,9 @@ impl ReactionInputBody {
     /// Checks the body of a reaction.
     ///
     /// # Errors
-    /// `validation_error` naming the field.
+    /// `validation_error` naming the field; `not_implemented` for a channel.
     pub fn into_reaction(self) -> Result<Reaction, ApiError> {
-        let chat = within(self.chat)?;
+        let chat = no_channel(self.chat)?;
         let emoji = required("emoji", self.emoji)?;
         if !is_emoji(&emoji) {
             return Err(ApiError::validation("emoji", "Must be one emoji."));
@@ -167,12 +167,12 @@ impl ReactionInputBody {
     /// Checks the body of taking a reaction back. The schema is the same; which emoji it was doesn't matter.
     ///
     /// # Errors
-    /// `validation_error` naming the field.
+    /// `validation_error` naming the field; `not_implemented` for a channel.
     pub fn into_removal(self) -> Result<Reaction, ApiError> {
         if self.emoji.is_some_and(|emoji| !emoji.is_empty() && !is_emoji(&emoji)) {
             return Err(ApiError::validation("emoji", "Must be one emoji, or nothing."));
         }
-        Ok(Reaction { chat: within(self.chat)?, emoji: String::new(), sender: written_by(self.sender)? })
+        Ok(Reaction { chat: no_channel(self.chat)?, emoji: String::new(), sender: written_by(self.sender)? })
     }
 }
 
@@ -198,17 +198,13 @@ impl VoteInputBody {
     /// # Errors
     /// `validation_error` naming the field; `not_implemented` for a poll in a channel.
     pub fn into_vote(self) -> Result<Vote, ApiError> {
-        let chat = chat("chat", &required("chat", self.chat)?)?;
-        if chat.server == Server::Newsletter {
-            let error = ApiError::not_implemented("This version does not vote in channels.");
-            return Err(error.with("field", "chat"));
-        }
+        let chat = no_channel(self.chat)?;
         let options = required("options", self.options)?;
         if options.len() > limits::MAX_POLL_OPTIONS {
             return Err(ApiError::validation("options", "Must be 12 at most."));
         }
         let options = poll_options(options)?;
-        Ok(Vote { chat: chat.to_string(), options, sender: written_by(self.sender)? })
+        Ok(Vote { chat, options, sender: written_by(self.sender)? })
     }
 }
 
@@ -236,6 +232,16 @@ impl Vote {
 /// An id names a message within its chat only.
 fn within(given: Option<String>) -> Result<String, ApiError> {
     Ok(chat("chat", &required("chat", given)?)?.to_string())
+}
+
+/// The same where something is said about the message: in a channel that goes another way, and would be a post of its own.
+fn no_channel(given: Option<String>) -> Result<String, ApiError> {
+    let chat = chat("chat", &required("chat", given)?)?;
+    if chat.server == Server::Newsletter {
+        let error = "This version can't change posts of channels, react to them or vote in them.";
+        return Err(ApiError::not_implemented(error).with("field", "chat"));
+    }
+    Ok(chat.to_string())
 }
 
 fn written_by(sender: Option<String>) -> Result<Option<String>, ApiError> {

@@ -177,13 +177,14 @@ impl<S: Sql> About<'_, S> {
             set_words(&mut copy, body);
         }
         // For how long messages stay is for the chat it goes to.
-        let context = ContextInfo {
+        let mut context = ContextInfo {
             expiration: None,
             ephemeral_setting_timestamp: None,
             ephemeral_shared_secret: None,
             disappearing_mode: MessageField::none(),
             ..content::context(&copy).cloned().unwrap_or_default()
         };
+        self.let_vanish(&forward.to, &mut context)?;
         Ok(finish(copy, Around { context, secret, album: None }))
     }
 
@@ -231,6 +232,7 @@ impl<S: Sql> About<'_, S> {
         mentions: &[String],
     ) -> Result<ContextInfo, SqlError> {
         let mut context = ContextInfo { mentioned_jid: mentions.to_vec(), ..ContextInfo::default() };
+        self.let_vanish(chat, &mut context)?;
         let Some(id) = reply_to else { return Ok(context) };
         context.stanza_id = Some(id.to_owned());
         let Some(known) = self.find(chat, id, None)? else {
@@ -254,6 +256,15 @@ impl<S: Sql> About<'_, S> {
         }
         context.quoted_message = MessageField::some(quoted);
         Ok(context)
+    }
+
+    /// Where messages vanish after a time, so does this one; else the others would be told that it stays.
+    fn let_vanish(&self, chat: &str, context: &mut ContextInfo) -> Result<(), SqlError> {
+        if let Some((seconds, since)) = self.messages.expiration(chat)? {
+            context.expiration = Some(seconds);
+            context.ephemeral_setting_timestamp = since;
+        }
+        Ok(())
     }
 
     /// The message a caller means. Without their word only one that is known.

@@ -2,7 +2,7 @@
 
 use gateway_domain::chat::{Chat, ChatType};
 use gateway_domain::jid::parse_recipient;
-use gateway_sql::{Row, Sql, SqlError, Value, whole};
+use gateway_sql::{Row, Sql, SqlError, Value, unsigned, whole};
 use whatsapp_rust::Jid;
 use whatsapp_rust::types::events::Event;
 
@@ -17,6 +17,15 @@ pub const TABLES: &[&str] = &[
        archived INTEGER NOT NULL DEFAULT 0, pinned INTEGER NOT NULL DEFAULT 0, muted_until INTEGER)",
     "CREATE INDEX IF NOT EXISTS message_detail_by_chat ON message_detail (chat)",
 ];
+
+/// Places of messages that were read while an older one of their chat was not.
+pub const READ_APART: &[&str] = &["CREATE TABLE IF NOT EXISTS read_apart (
+       chat TEXT NOT NULL, place INTEGER NOT NULL, PRIMARY KEY (chat, place)) WITHOUT ROWID"];
+
+/// A message of a chat (`?1`) that nobody has read.
+const IS_UNREAD: &str = "detail.chat = ?1 AND from_me = 0 \
+    AND detail.rowid > COALESCE((SELECT read_through FROM chat WHERE jid = ?1), 0) \
+    AND NOT EXISTS (SELECT 1 FROM read_apart WHERE chat = ?1 AND place = detail.rowid)";
 
 /// The most messages that are marked as read at a time.
 const MOST_UNREAD: u32 = 500;
@@ -59,8 +68,8 @@ impl<'sql, S: Sql> Chats<'sql, S> {
         self.know(jid)?;
         let rows = self.0.query(
             &format!(
-                "SELECT id, archived, pinned, muted_until, (SELECT COUNT(*) FROM {AS_THEY_CAME} \
-                    WHERE detail.chat = ?1 AND detail.rowid > read_through AND from_me = 0) FROM chat WHERE jid = ?1"
+                "SELECT id, archived, pinned, muted_until, \
+                    (SELECT COUNT(*) FROM {AS_THEY_CAME} WHERE {IS_UNREAD}) FROM chat WHERE jid = ?1"
             ),
             &[jid.into()],
         )?;
@@ -89,9 +98,7 @@ impl<'sql, S: Sql> Chats<'sql, S> {
         let rows = self.0.query(
             &format!(
                 "SELECT message.id, message.sender, json_extract(document, '$.senderLid'), detail.rowid \
-                 FROM {AS_THEY_CAME} WHERE detail.chat = ?1 AND from_me = 0 \
-                 AND detail.rowid > COALESCE((SELECT read_through FROM chat WHERE jid = ?1), 0) \
-                 ORDER BY detail.rowid LIMIT ?2"
+                 FROM {AS_THEY_CAME} WHERE {IS_UNREAD} ORDER BY detail.rowid LIMIT ?2"
             ),
             &[jid.into(), MOST_UNREAD.into()],
         )?;
@@ -115,26 +122,55 @@ impl<'sql, S: Sql> Chats<'sql, S> {
             "UPDATE chat SET read_through = ?2 WHERE jid = ?1 AND read_through < ?2",
             &[jid.into(), whole(place)],
         )?;
+        self.0
+            .query("DELETE FROM read_apart WHERE chat = ?1 AND place <= ?2", &[jid.into(), whole(place)])?;
         Ok(())
     }
 
-    /// These messages were read, and with them their chats so far.
+    /// These messages were read on another device, and with them their chats so far.
     ///
     /// # Errors
     /// When the database fails or holds something else.
     pub fn were_read(&self, ids: &[String]) -> Result<(), SqlError> {
         for id in ids {
-            let rows = self.0.query(
-                "SELECT detail.chat, detail.rowid FROM message JOIN message_detail AS detail \
-                    ON detail.chat = message.chat AND detail.sender = message.sender AND detail.id = message.id \
-                 WHERE message.id = ?1 AND from_me = 0 LIMIT 20",
-                &[id.into()],
-            )?;
-            for row in &rows {
-                self.read_through(&row.text(0)?, u64::try_from(row.integer(1)?).unwrap_or(0))?;
+            for (chat, place) in self.places(id)? {
+                self.read_through(&chat, place)?;
             }
         }
         Ok(())
+    }
+
+    /// The receipt of this message was sent, and of no other: what came before it stays as unread as it was.
+    ///
+    /// # Errors
+    /// When the database fails or holds something else.
+    pub fn was_receipted(&self, id: &str) -> Result<(), SqlError> {
+        for (chat, place) in self.places(id)? {
+            let older = self.0.query(
+                &format!("SELECT 1 FROM {AS_THEY_CAME} WHERE {IS_UNREAD} AND detail.rowid < ?2 LIMIT 1"),
+                &[chat.as_str().into(), whole(place)],
+            )?;
+            if older.is_empty() {
+                self.read_through(&chat, place)?;
+            } else {
+                self.0.query(
+                    "INSERT INTO read_apart (chat, place) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+                    &[chat.into(), whole(place)],
+                )?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The chats in which there is a message of this id that somebody else sent, and its place there.
+    fn places(&self, id: &str) -> Result<Vec<(String, u64)>, SqlError> {
+        let rows = self.0.query(
+            "SELECT detail.chat, detail.rowid FROM message JOIN message_detail AS detail \
+                ON detail.chat = message.chat AND detail.sender = message.sender AND detail.id = message.id \
+             WHERE message.id = ?1 AND from_me = 0 LIMIT 20",
+            &[id.into()],
+        )?;
+        rows.iter().map(|row| Ok((row.text(0)?, unsigned(row.integer(1)?)))).collect()
     }
 
     /// The chat was read at this time.
@@ -261,6 +297,30 @@ mod tests {
         chats.read_at(CHAT, 5).unwrap();
         assert_eq!(chats.unread(CHAT).unwrap().0[0].id, "same");
         assert_eq!(shown(&chats).id, shown(&chats).id);
+    }
+
+    #[test]
+    fn a_receipt_of_one_message_reads_no_older_one() {
+        let journal = journal();
+        let chats = Chats::new(journal.sql());
+        for (id, at) in [("a", 10), ("b", 20), ("c", 30), ("d", 40)] {
+            hear(&journal, CHAT, id, false, at);
+        }
+        let unread =
+            || -> Vec<String> { chats.unread(CHAT).unwrap().0.into_iter().map(|one| one.id).collect() };
+        chats.was_receipted("a").unwrap();
+        chats.was_receipted("c").unwrap();
+        chats.was_receipted("c").unwrap();
+        assert_eq!(
+            (unread(), chats.show("s", CHAT).unwrap().unwrap().unread_count),
+            (vec!["b".into(), "d".into()], 2)
+        );
+        // With the receipt of what was missing all is in order.
+        let apart = || journal.sql().query("SELECT 1 FROM read_apart", &[]).unwrap().len();
+        assert_eq!(apart(), 1);
+        chats.was_receipted("b").unwrap();
+        chats.was_receipted("d").unwrap();
+        assert_eq!((unread(), apart()), (Vec::<String>::new(), 0));
     }
 
     #[test]

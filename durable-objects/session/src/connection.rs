@@ -27,7 +27,7 @@ use worker::Delay;
 
 use crate::guard::Watch;
 use crate::http_client::FetchHttp;
-use crate::keystore::Keystore;
+use crate::keystore::{self, Keystore};
 use crate::room::Room;
 use crate::runtime::ObjectRuntime;
 use crate::transport::{Dialer, Line};
@@ -109,6 +109,7 @@ impl Connection {
             .with_persistence_manager(persistence)
             .with_transport_factory(dialer)
             .with_http_client(FetchHttp)
+            .with_cache_config(keystore::retention())
             .with_skip_history_sync(true)
             .with_wanted_pre_key_count(ONE_TIME_KEYS)
             .with_background_saver_interval(Duration::from_secs(1))
@@ -198,9 +199,9 @@ impl Connection {
         }
     }
 
-    /// Whether it was told to end.
-    pub fn is_over(&self) -> bool {
-        self.cut_at.get().is_some()
+    /// Whether it was neither told to end nor has lost its socket.
+    pub fn is_alive(&self) -> bool {
+        self.cut_at.get().is_none() && self.client.is_connected()
     }
 
     /// When the last of its QR codes is over, and with it the connection.
@@ -289,6 +290,12 @@ impl Connection {
         let (sender, receiver) = oneshot::channel();
         self.acks.borrow_mut().insert(message_id.to_owned(), sender);
         receiver
+    }
+
+    /// Somebody has the message: so does WhatsApp's server, whatever became of its answer.
+    pub fn has_arrived(&self, message_id: &str) {
+        let waiter = self.acks.borrow_mut().remove(message_id);
+        let _nobody_waits = waiter.map(|waiter| waiter.send(Ack { error: None }));
     }
 
     /// Nobody waits for this answer any more.
@@ -387,7 +394,7 @@ fn hear(room: &Rc<Room>, connection: &Rc<Connection>, event: &Event) {
                 room.message_in(connection, inbound);
             }
         }
-        Event::Receipt(receipt) => room.receipt_in(receipt),
+        Event::Receipt(receipt) => room.receipt_in(connection, receipt),
         Event::ContactUpdate(update) => {
             room.contact_told(connection, update);
             room.news_in(connection, event);
@@ -449,7 +456,8 @@ fn server_ack(room: &Rc<Room>, connection: &Connection, ack: &ServerAck) {
     match (&ack.error, waiter) {
         (None, waiter) => {
             let timestamp = ack.timestamp.and_then(|at| u64::try_from(at.timestamp_millis()).ok());
-            room.acked(&ack.id, timestamp.unwrap_or_else(clock::now));
+            let ids = std::slice::from_ref(&ack.id);
+            room.came(ids, "sent", timestamp.unwrap_or_else(clock::now), None);
             let _nobody_waits = waiter.map(|waiter| waiter.send(Ack { error: None }));
         }
         // Who waits knows more to say of it.

@@ -327,6 +327,21 @@ impl<S: Sql> Journal<S> {
         Ok(raised)
     }
 
+    /// Of these messages of ours, those of which it may be told that they stand so: no more is known of them. What is about
+    /// another message leaves no row, and is told of alone.
+    ///
+    /// # Errors
+    /// When the database fails or holds something else.
+    pub fn standing(&self, ids: Vec<String>, status: &str) -> Result<Vec<String>, SqlError> {
+        let mut standing = Vec::new();
+        for id in ids {
+            if self.sent_message(&id)?.is_none_or(|row| row.status.as_deref() == Some(status)) {
+                standing.push(id);
+            }
+        }
+        Ok(standing)
+    }
+
     /// Notes WhatsApp's time of a message this number sent.
     ///
     /// # Errors
@@ -514,6 +529,20 @@ mod tests {
         assert_eq!(raise("delivered"), Vec::<String>::new());
         assert_eq!(raise("played"), ["A"]);
         assert_eq!(raise("played"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_is_known_to_have_come_further_is_told_to_be_no_less() {
+        let journal = journal();
+        for (id, status) in [("A", "pending"), ("B", "delivered")] {
+            let row = MessageRow { from_me: true, status: Some(status.into()), ..text(id) };
+            journal.insert_message(&row).unwrap();
+        }
+        let ids: Vec<String> = ["A", "B", "a reaction"].map(str::to_owned).to_vec();
+        for status in ["failed", "sent"] {
+            journal.raise_status(&ids, status).unwrap();
+            assert_eq!(journal.standing(ids.clone(), status).unwrap(), ["A", "a reaction"]);
+        }
     }
 
     /// What is stored outlives deploys: this fails when the layout changes without a migration.

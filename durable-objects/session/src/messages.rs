@@ -8,6 +8,7 @@ use gateway_sql::{Row, Sql, SqlError, Value, whole};
 use whatsapp_rust::waproto::codec;
 use whatsapp_rust::waproto::whatsapp::Message;
 
+use crate::inbound::content;
 use crate::journal::MessageRow;
 
 /// The most bytes that are kept of a message: a larger one can't be forwarded, nor its media fetched. Real ones stay
@@ -17,6 +18,10 @@ const MAX_RAW: usize = 256 * 1024;
 const MAX_DOCUMENT: usize = 1_500_000;
 /// How many occasions are remembered as told; WhatsApp repeats what a connection did not acknowledge, not more.
 const MAX_HEARD: i64 = 20_000;
+/// How many receipts of members of groups are remembered: a hundred messages to the largest group there is.
+const MAX_RECEIPTS: i64 = 100_000;
+/// How many of the newest messages of a chat are asked for how long messages stay there.
+const MAX_ASKED: u32 = 10;
 /// The most messages of one id that are looked at; members of a group may choose the same.
 const MAX_TWINS: u32 = 20;
 
@@ -152,6 +157,30 @@ impl<'sql, S: Sql> Messages<'sql, S> {
         Ok(codec::message_decode(&row.blob(0)?).ok())
     }
 
+    /// For how many seconds messages stay in a chat and since when that is so, as the newest there say: what somebody else
+    /// wrote, or what this number did and says so.
+    ///
+    /// # Errors
+    /// When the database fails or holds something else.
+    pub fn expiration(&self, chat: &str) -> Result<Option<(u32, Option<i64>)>, SqlError> {
+        let rows = self.0.query(
+            "SELECT raw, from_me FROM message_detail AS detail CROSS JOIN message ON message.chat = detail.chat \
+                AND message.sender = detail.sender AND message.id = detail.id \
+             WHERE detail.chat = ?1 AND raw IS NOT NULL ORDER BY detail.rowid DESC LIMIT ?2",
+            &[chat.into(), MAX_ASKED.into()],
+        )?;
+        for row in &rows {
+            let message = codec::message_decode(&row.blob(0)?).unwrap_or_default();
+            let context = content::context(content::unwrap(&message));
+            let seconds = context.and_then(|context| context.expiration).filter(|seconds| *seconds > 0);
+            if seconds.is_some() || row.integer(1)? == 0 {
+                let since = context.and_then(|context| context.ephemeral_setting_timestamp);
+                return Ok(seconds.map(|seconds| (seconds, since)));
+            }
+        }
+        Ok(None)
+    }
+
     /// Gives a message its new text, unless it has a newer one.
     ///
     /// # Errors
@@ -186,6 +215,26 @@ impl<'sql, S: Sql> Messages<'sql, S> {
             &[(&of.chat).into(), (&of.sender).into(), (&of.id).into(), whole(at)],
         )?;
         Ok(!rows.is_empty())
+    }
+
+    /// Whether a member of a group has done more with a message of ours than was known; from now on that is known.
+    ///
+    /// # Errors
+    /// When the database fails or holds something else.
+    pub fn has_risen(&self, id: &str, member: &str, status: &str) -> Result<bool, SqlError> {
+        let rank = match status {
+            "played" => 3,
+            "read" => 2,
+            _ => 1,
+        };
+        let rows = self.0.query(
+            "INSERT INTO receipt (occasion, status) VALUES (?1, ?2) ON CONFLICT (occasion) \
+             DO UPDATE SET status = excluded.status WHERE status < excluded.status RETURNING number",
+            &[format!("{id} {member}").into(), Value::Integer(rank)],
+        )?;
+        let Some(row) = rows.first() else { return Ok(false) };
+        self.0.query("DELETE FROM receipt WHERE number <= ?1", &[(row.integer(0)? - MAX_RECEIPTS).into()])?;
+        Ok(true)
     }
 
     /// Whether this is told for the first time; from now on it is not.
@@ -303,6 +352,26 @@ mod tests {
         messages.describe(&row("1@s.whatsapp.net"), &lid("7@lid"), &text(&"x".repeat(MAX_RAW))).unwrap();
         let found = messages.find(CHAT, "A").unwrap();
         assert_eq!(messages.raw(&found[0]).unwrap(), None);
+    }
+
+    #[test]
+    fn each_member_of_a_group_is_told_of_once_and_never_of_less() {
+        let journal = journal();
+        let messages = journal.messages();
+        let has_risen =
+            |id: &str, member: &str, status: &str| messages.has_risen(id, member, status).unwrap();
+        assert!(has_risen("A", "ann", "delivered") && !has_risen("A", "ann", "delivered"));
+        assert!(has_risen("A", "bob", "delivered") && has_risen("B", "ann", "delivered"));
+        assert!(has_risen("A", "ann", "read") && has_risen("A", "bob", "read"));
+        assert!(!has_risen("A", "ann", "delivered") && !has_risen("A", "ann", "read"));
+        assert!(has_risen("A", "ann", "played"));
+        messages
+            .0
+            .query("UPDATE receipt SET number = ?1 WHERE occasion = 'B ann'", &[MAX_RECEIPTS.into()])
+            .unwrap();
+        assert!(has_risen("C", "ann", "read"));
+        let left = messages.0.query("SELECT 1 FROM receipt", &[]).unwrap();
+        assert_eq!(left.len(), 3, "the oldest is forgotten");
     }
 
     #[test]

@@ -135,7 +135,7 @@ impl Room {
     fn crash(&self, _before_insert: bool) {}
 
     /// Somebody's device received or read what this number sent.
-    pub fn receipt_in(self: &Rc<Self>, receipt: &Receipt) {
+    pub fn receipt_in(self: &Rc<Self>, connection: &Connection, receipt: &Receipt) {
         let ids: Vec<String> = receipt.message_ids.iter().map(ToString::to_string).collect();
         // Another device of this number has read them: the server tells the two kinds by the number's privacy settings.
         let is_own = receipt.source.is_from_me
@@ -153,22 +153,14 @@ impl Room {
             _ => return,
         };
         let timestamp = u64::try_from(receipt.timestamp.timestamp_millis()).unwrap_or(0);
-        self.status_changed(&ids, status, timestamp, Some(&receipt.source));
+        self.came(&ids, status, timestamp, Some(&receipt.source));
+        for id in &ids {
+            connection.has_arrived(id);
+        }
     }
 
     /// Messages of this number have come further. The first news that one has left it is told as `message.from_me`,
-    /// be it the ack or a receipt that overtook it; every later step is a `message.status`.
-    fn status_changed(
-        self: &Rc<Self>,
-        ids: &[String],
-        status: &str,
-        timestamp: u64,
-        source: Option<&MessageSource>,
-    ) {
-        let told = self.journal.atomically(|| self.write_status(ids, status, timestamp, source));
-        self.told(told);
-    }
-
+    /// be it the ack or a receipt that overtook it; every later step is a `message.status`, in a group every member's.
     pub(crate) fn write_status(
         &self,
         ids: &[String],
@@ -188,13 +180,26 @@ impl Room {
                 self.journal.append(&clock::event_id(), "message.from_me", epoch, now, &payload)?;
             }
         }
-        if status == "sent" || raised.is_empty() {
+        if status == "sent" {
             return Ok(());
         }
-        let chat_jid = messages.iter().find(|message| raised.contains(&message.id));
+        let mut told = Vec::new();
+        for message in &messages {
+            let is_news = match source.filter(|_| message.chat.ends_with("@g.us")) {
+                Some(source) => {
+                    let member = source.sender.to_non_ad_string();
+                    self.journal.messages().has_risen(&message.id, &member, status)?
+                }
+                None => raised.contains(&message.id),
+            };
+            if is_news {
+                told.push(message);
+            }
+        }
+        let Some(first) = told.first() else { return Ok(()) };
         let payload = json(&MessageStatusPayload {
-            chat_jid: chat_jid.map(|message| message.chat.clone()).unwrap_or_default(),
-            message_ids: raised,
+            chat_jid: first.chat.clone(),
+            message_ids: told.iter().map(|message| message.id.clone()).collect(),
             sender_jid: source.map(|source| source.sender.to_non_ad_string()),
             status: status.to_owned(),
             timestamp,

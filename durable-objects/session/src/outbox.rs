@@ -46,20 +46,28 @@ pub const TABLES: &[&str] = &[
 pub const LOTS: &[&str] = &["CREATE TABLE IF NOT EXISTS outbox_lot (
        id TEXT PRIMARY KEY, since INTEGER NOT NULL, entry TEXT UNIQUE) WITHOUT ROWID"];
 
-/// The most entries that wait.
+/// The most entries that wait with nobody waiting for them.
 pub const MOST_WAITING: u64 = 1_000;
+/// The most that somebody waits for.
+pub const MOST_AWAITED: u64 = 100;
+/// The most of both: who waited and went leaves theirs to the others.
+const MOST_ENTRIES: u64 = 2 * MOST_WAITING;
 /// The most bytes of files that wait.
 pub const MOST_FILE_BYTES: u64 = 256 * 1_024 * 1_024;
-/// How often a message goes to the socket without an answer before it is given up.
-pub const MOST_ATTEMPTS: u32 = 8;
+/// How often a message goes to the socket without an answer before it may be given up.
+pub const LEAST_ATTEMPTS: u32 = 8;
+/// How long after the first of them it is not: connections that come and go make many attempts in a short time.
+pub const LEAST_TRIED_MS: u64 = 3_600_000;
 /// How long one that somebody waited for, and that never left, stays for them to come back.
 pub const ABANDONED_MS: u64 = 5 * 60_000;
-/// How long one that nobody waits for may wait to leave.
+/// How long one that nobody waits for may wait to leave, and any to be acknowledged.
 pub const LONGEST_WAIT_MS: u64 = 7 * DAY_MS;
 /// How long an entry is kept after its end, in milliseconds: as long as an `Idempotency-Key`, and some.
 const KEPT_MS: u64 = 48 * 3_600_000;
 /// How long a lot of files waits for its next part, or for its request.
 const LOT_MS: u64 = 10 * 60_000;
+/// How often that counts anew when it is asked for again.
+const TOUCHED_MS: u64 = 3_600_000;
 /// How long until the second attempt, in milliseconds; each later one waits twice as long.
 const FIRST_PAUSE_MS: u64 = 5_000;
 /// The longest of these pauses.
@@ -88,6 +96,15 @@ pub struct Entry {
     pub begun: Option<u64>,
     /// When WhatsApp acknowledged it, by its clock.
     pub acknowledged: Option<u64>,
+}
+
+impl Entry {
+    /// Whether so many attempts, without an answer, are enough.
+    #[must_use]
+    pub fn is_hopeless(&self, attempts: u32, now: u64) -> bool {
+        attempts >= LEAST_ATTEMPTS
+            && self.begun.is_some_and(|begun| now.saturating_sub(begun) >= LEAST_TRIED_MS)
+    }
 }
 
 /// A new entry.
@@ -132,6 +149,9 @@ const IS_PUMPS: &str = "state IN ('queued', 'sending') AND (is_async = 1 OR stat
 const IS_HEAD: &str = "NOT EXISTS (SELECT 1 FROM outbox AS earlier \
     WHERE earlier.chat = one.chat AND earlier.number < one.number AND earlier.state IN ('queued', 'sending') \
     AND (earlier.is_async = 1 OR earlier.state = 'sending'))";
+
+/// When it is abandoned.
+const ENDS: &str = "created + CASE WHEN begun IS NULL AND is_async = 0 THEN ?1 ELSE ?2 END + 1";
 
 /// The outbox over the object's database.
 pub struct Outbox<'a, S>(&'a S);
@@ -323,6 +343,18 @@ impl<'a, S: Sql> Outbox<'a, S> {
         Ok(())
     }
 
+    /// It is asked for again after its end: from now on it is kept as long as its key is.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn touch(&self, id: &str, now: u64) -> Result<(), SqlError> {
+        self.0.query(
+            "UPDATE outbox SET ended = ?2 WHERE id = ?1 AND ended < ?3",
+            &[id.into(), whole(now), whole(now.saturating_sub(TOUCHED_MS))],
+        )?;
+        Ok(())
+    }
+
     /// One that failed before anything had left is asked for again: it is as if it had not been.
     ///
     /// # Errors
@@ -419,20 +451,16 @@ impl<'a, S: Sql> Outbox<'a, S> {
     /// # Errors
     /// When the database fails or holds something else.
     pub fn next(&self, busy: &[String], is_free: bool, now: u64) -> Result<Option<Entry>, SqlError> {
+        let busy = serde_json::to_string(busy).map_err(|error| SqlError(error.to_string()))?;
         let rows = self.0.query(
             &format!(
                 "SELECT {COLUMNS} FROM outbox AS one INDEXED BY outbox_waiting WHERE {IS_PUMPS} AND due <= ?1 \
-                 AND (?2 = 1 OR begun IS NOT NULL) AND {IS_HEAD} ORDER BY number LIMIT 50"
+                 AND (?2 = 1 OR begun IS NOT NULL) AND id NOT IN (SELECT value FROM json_each(?3)) AND {IS_HEAD} \
+                 ORDER BY number LIMIT 1"
             ),
-            &[whole(now), is_free.into()],
+            &[whole(now), is_free.into(), busy.into()],
         )?;
-        for row in &rows {
-            let entry = entry(row)?;
-            if !busy.contains(&entry.id) {
-                return Ok(Some(entry));
-            }
-        }
-        Ok(None)
+        rows.first().map(entry).transpose()
     }
 
     /// When the pump has something to do next; in the past when it has it now.
@@ -449,18 +477,34 @@ impl<'a, S: Sql> Outbox<'a, S> {
         Ok(rows.first().map_or(Ok(None), |row| row.optional_integer(0))?.map(unsigned))
     }
 
-    /// Those that never left: somebody waited for them and has not come back since, or nobody did, and they have waited
-    /// too long.
+    /// Those whose time is over, whatever the session does: somebody waited for one that never left and has not come back
+    /// since, or it has waited too long to leave or to be acknowledged.
     ///
     /// # Errors
     /// When the database fails or holds something else.
-    pub fn abandoned(&self, now: u64) -> Result<Vec<String>, SqlError> {
+    pub fn abandoned(&self, now: u64) -> Result<Vec<Entry>, SqlError> {
         let rows = self.0.query(
-            "SELECT id FROM outbox INDEXED BY outbox_waiting WHERE state IN ('queued', 'sending') AND begun IS NULL \
-             AND created < CASE is_async WHEN 0 THEN ?1 ELSE ?2 END ORDER BY number",
-            &[whole(now.saturating_sub(ABANDONED_MS)), whole(now.saturating_sub(LONGEST_WAIT_MS))],
+            &format!(
+                "SELECT {COLUMNS} FROM outbox INDEXED BY outbox_waiting \
+                 WHERE state IN ('queued', 'sending') AND {ENDS} <= ?3 ORDER BY number"
+            ),
+            &[whole(ABANDONED_MS), whole(LONGEST_WAIT_MS), whole(now)],
         )?;
-        rows.iter().map(|row| row.text(0)).collect()
+        rows.iter().map(entry).collect()
+    }
+
+    /// When the first of those that wait is abandoned.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn next_end(&self) -> Result<Option<u64>, SqlError> {
+        let rows = self.0.query(
+            &format!(
+                "SELECT MIN({ENDS}) FROM outbox INDEXED BY outbox_waiting WHERE state IN ('queued', 'sending')"
+            ),
+            &[whole(ABANDONED_MS), whole(LONGEST_WAIT_MS)],
+        )?;
+        Ok(rows.first().map_or(Ok(None), |row| row.optional_integer(0))?.map(unsigned))
     }
 
     /// Those that have not ended.
@@ -474,16 +518,33 @@ impl<'a, S: Sql> Outbox<'a, S> {
         rows.iter().map(|row| row.text(0)).collect()
     }
 
-    /// How many wait.
+    /// Whether any that nobody waits for waits for its turn.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn waiting(&self) -> Result<u64, SqlError> {
+    pub fn has_queue(&self) -> Result<bool, SqlError> {
         let rows = self.0.query(
-            "SELECT COUNT(*) FROM outbox INDEXED BY outbox_waiting WHERE state IN ('queued', 'sending')",
+            "SELECT 1 FROM outbox INDEXED BY outbox_waiting \
+             WHERE state IN ('queued', 'sending') AND is_async = 1 AND begun IS NULL LIMIT 1",
             &[],
         )?;
-        rows.first().map_or(Ok(0), |row| row.integer(0).map(unsigned))
+        Ok(!rows.is_empty())
+    }
+
+    /// Whether there is no room for another: what nobody waits for does not shut out those who wait.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn is_full(&self, is_async: bool) -> Result<bool, SqlError> {
+        let rows = self.0.query(
+            "SELECT COUNT(*), TOTAL(is_async) FROM outbox INDEXED BY outbox_waiting \
+             WHERE state IN ('queued', 'sending')",
+            &[],
+        )?;
+        let Some(row) = rows.first() else { return Ok(false) };
+        let (all, queue) = (unsigned(row.integer(0)?), unsigned(row.integer(1)?));
+        let is_full = if is_async { queue >= MOST_WAITING } else { all - queue.min(all) >= MOST_AWAITED };
+        Ok(is_full || all >= MOST_ENTRIES)
     }
 
     /// How many bytes of files wait.
@@ -550,7 +611,7 @@ impl<'a, S: Sql> Outbox<'a, S> {
         let old = self.0.query(
             "DELETE FROM outbox WHERE ended < ?1 AND number IN (SELECT number FROM outbox ORDER BY number LIMIT ?2) \
              RETURNING id",
-            &[whole(now.saturating_sub(KEPT_MS)), whole(MOST_WAITING + 100)],
+            &[whole(now.saturating_sub(KEPT_MS)), whole(MOST_ENTRIES + 100)],
         )?;
         for row in &old {
             self.0.query("DELETE FROM outbox_message WHERE outbox = ?1", &[row.text(0)?.into()])?;

@@ -30,7 +30,7 @@ pub fn send(room: &Rc<Room>, connection: &Rc<Connection>, info: &MessageInfo) ->
         match select(std::pin::pin!(marked), Delay::from(TIMEOUT)).await {
             Either::Left((Ok(()), _)) => {
                 let messages = room.journal.messages();
-                if let Err(error) = Chats::new(messages.sql()).were_read(std::slice::from_ref(&id)) {
+                if let Err(error) = Chats::new(messages.sql()).was_receipted(&id) {
                     worker::console_error!("a chat could not be written: {error}");
                 }
             }

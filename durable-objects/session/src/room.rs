@@ -265,11 +265,16 @@ impl Room {
     /// The connection, if it is up and may be used.
     pub fn connection(&self) -> Option<Rc<Connection>> {
         match &*self.link.borrow() {
-            Link::Up(connection) if self.status() == Status::Working && !connection.is_over() => {
+            Link::Up(connection) if self.status() == Status::Working && connection.is_alive() => {
                 Some(Rc::clone(connection))
             }
             _ => None,
         }
+    }
+
+    /// Whether this is the one that may be used.
+    pub fn is_up(&self, connection: &Rc<Connection>) -> bool {
+        self.connection().is_some_and(|current| Rc::ptr_eq(&current, connection))
     }
 
     /// Wakes when anything was written.
@@ -306,6 +311,7 @@ impl Room {
         }
         let now = clock::now();
         let is_of_turns = matches!(happening, Happening::ReachoutTimelock(_));
+        let was_live = self.status().is_live();
         let (effects, is_news) = {
             let mut held = self.record.borrow_mut();
             let Some(record) = held.as_mut() else { return Ok(()) };
@@ -350,6 +356,9 @@ impl Room {
         }
         if is_of_turns {
             sending::reconsider(self);
+        }
+        if was_live && !self.status().is_live() {
+            sending::resume(self, false);
         }
         self.arm();
         Ok(())

@@ -61,6 +61,10 @@ const MIGRATIONS: &[&[&str]] = &[
     crate::polls::TABLES,
     crate::outbox::TABLES,
     crate::chats::TABLES,
+    // How far each member of a group is with a message of ours.
+    &["CREATE TABLE IF NOT EXISTS receipt (
+       number INTEGER PRIMARY KEY, occasion TEXT NOT NULL UNIQUE, status INTEGER NOT NULL)"],
+    crate::chats::READ_APART,
     crate::outbox::LOTS,
 ];
 

@@ -29,11 +29,11 @@ use crate::composing::{self, Around};
 use crate::journal::Record;
 use crate::names::WhoIs;
 use crate::object::Files;
-use crate::outbox::{Entry, MOST_FILE_BYTES, MOST_WAITING, NewEntry};
+use crate::outbox::{Entry, Fixed, MOST_FILE_BYTES, NewEntry};
 use crate::room::{Room, failed};
 use crate::settling::pending;
 use crate::transmitting;
-use crate::turn::Rules;
+use crate::turn::{Rules, Turns, Wait};
 use crate::uploading::secret;
 
 /// How long a caller waits for WhatsApp's answer.
@@ -52,9 +52,14 @@ type Outcome = Result<(), ApiError>;
 /// What is at hand while entries are sent, and gone with the object.
 #[derive(Default)]
 pub struct Desk {
-    /// The entries somebody is at.
-    busy: RefCell<Vec<String>>,
+    /// The entries somebody is at, and whether that is the pump.
+    busy: RefCell<Vec<(String, bool)>>,
+    /// Whose the next slot of the limits is.
+    pub(crate) turns: Turns,
     waiting: RefCell<HashMap<String, Vec<oneshot::Sender<Outcome>>>>,
+    /// Messages that have had their turn and of which no frame can have left, with their entries. Of what is not here, be
+    /// it for a restart, nobody knows.
+    here: RefCell<Vec<(String, String)>>,
     /// Where sends stop.
     #[cfg(feature = "simulator")]
     pub(crate) hold: Cell<Option<HoldPoint>>,
@@ -92,7 +97,7 @@ pub async fn send(room: &Rc<Room>, send: Send, files: Files) -> Result<Response,
 
 async fn answer(room: &Rc<Room>, send: Send, files: Files) -> Result<SendResult, ApiError> {
     let has_files = send.task.has_files();
-    let is_again = is_there(room, &send.entry)?;
+    let is_again = is_there(room, &send)?;
     let accepted = if is_again {
         Ok(())
     } else {
@@ -120,16 +125,25 @@ async fn answer(room: &Rc<Room>, send: Send, files: Files) -> Result<SendResult,
 
 /// Whether an entry of this id goes on. One that failed before anything had left, and for a reason that passes, was none:
 /// who asks again is not to hear of that for a day.
-fn is_there(room: &Rc<Room>, id: &str) -> Result<bool, ApiError> {
-    let Some(known) = entry(room, id)? else { return Ok(false) };
+fn is_there(room: &Rc<Room>, send: &Send) -> Result<bool, ApiError> {
+    let (id, outbox) = (send.entry.as_str(), room.journal.outbox());
+    let broken = |error: SqlError| failed("the outbox", &error);
+    let Some(mut known) = entry(room, id)? else { return Ok(false) };
+    // Nor is one that can't leave, of a session that will not connect by itself: who waits hears that now.
+    let is_stuck = !known.state.is_final() && known.begun.is_none() && !room.status().is_live();
+    if is_stuck && !send.is_async {
+        let cut_off = ApiError::unavailable("The session ended before the message was sent.");
+        room.give_up(id, cut_off).map_err(broken)?;
+        known = entry(room, id)?.ok_or_else(ApiError::not_found)?;
+    }
     let why = known.error.as_deref().and_then(detail).map(|why| why.code);
     let passes =
         matches!(why, Some(ErrorCode::GatewayUnavailable | ErrorCode::RateLimited | ErrorCode::Internal));
     if known.begun.is_none() && passes {
-        let forgotten = room.journal.outbox().forget(id);
-        forgotten.map_err(|error| failed("the outbox", &error))?;
+        outbox.forget(id).map_err(broken)?;
         return Ok(false);
     }
+    outbox.touch(id, clock::now()).map_err(broken)?;
     Ok(true)
 }
 
@@ -161,7 +175,7 @@ async fn wait(room: &Rc<Room>, id: &str, patience: Duration) -> Result<SendResul
     if !known.state.is_final() {
         let outcome = room.outgoing.outcome_of(id);
         if known.state == OutboxStatus::Queued && !known.is_async && room.connection().is_some() {
-            begin(room, id);
+            begin(room, id, false);
         } else {
             // After a restart there is no connection yet: it is waited for.
             let_go(room, id)?;
@@ -219,7 +233,7 @@ fn accept(room: &Rc<Room>, send: &Send, files: &[&[u8]]) -> Result<(), ApiError>
     let now = clock::now();
     let outbox = room.journal.outbox();
     let read = |error: SqlError| failed("the outbox can't be read", &error);
-    let is_full = outbox.waiting().map_err(read)? >= MOST_WAITING
+    let is_full = outbox.is_full(send.is_async).map_err(read)?
         || (!files.is_empty() && outbox.file_bytes().map_err(read)? >= MOST_FILE_BYTES);
     if is_full {
         return Err(full());
@@ -229,7 +243,7 @@ fn accept(room: &Rc<Room>, send: &Send, files: &[&[u8]]) -> Result<(), ApiError>
     if !send.is_async
         && let Some(wait) = room.rules(now).turn(&outbox, &chat, is_new_chat, now).map_err(read)?
     {
-        return Err(wait.error(now));
+        return Err(room.promise(wait, now).map_err(read)?.error(now));
     }
     let message = compose(room, &send.task, &chat)?;
     let message_id = clock::message_id();
@@ -349,9 +363,9 @@ pub fn cannot_send(status: Status) -> ApiError {
     ApiError::conflict(message).with("status", status.name())
 }
 
-/// Sends one entry that somebody waits for, unless somebody is at it.
-fn begin(room: &Rc<Room>, id: &str) {
-    if !room.outgoing.take(id) {
+/// Sends one entry, unless somebody is at it.
+fn begin(room: &Rc<Room>, id: &str, is_pumps: bool) {
+    if !room.outgoing.take(id, is_pumps) {
         return;
     }
     let (room, id) = (Rc::clone(room), id.to_owned());
@@ -399,9 +413,15 @@ pub fn resume(room: &Rc<Room>, is_new_connection: bool) {
             // Whether something does is not known after a restart.
             room.outgoing.holds_back_new_chats.set(true);
         }
-        for id in outbox.abandoned(clock::now())? {
-            if !room.outgoing.is_busy(&id) {
-                room.give_up(&id, ApiError::unavailable("The send was cut off before anything had left."))?;
+        for entry in outbox.abandoned(clock::now())? {
+            // What is under way ends by itself, if there is a connection to end on.
+            if !room.outgoing.is_busy(&entry.id) {
+                let why = match (entry.begun, entry.is_async) {
+                    (Some(_), _) => "WhatsApp has not acknowledged the message for seven days.",
+                    (None, true) => "The message could not be sent for seven days.",
+                    (None, false) => "The send was cut off before anything had left.",
+                };
+                room.give_up(&entry.id, ApiError::unavailable(why))?;
             }
         }
         if room.outgoing.is_time_to_trim() {
@@ -447,16 +467,21 @@ pub fn pump(room: &Rc<Room>) {
 fn try_pump(room: &Rc<Room>) -> Result<(), SqlError> {
     let outbox = room.journal.outbox();
     let now = clock::now();
-    let free = room.rules(now).next_free(&outbox, now)?;
-    while room.connection().is_some() && room.outgoing.busy.borrow().len() < LANES {
-        let busy = room.outgoing.busy.borrow().clone();
+    let free = room.outgoing.turns.next_free(&room.rules(now), &outbox, now)?;
+    while room.connection().is_some() && room.outgoing.lanes() < LANES {
+        let busy: Vec<String> = room.outgoing.busy.borrow().iter().map(|(id, _)| id.clone()).collect();
         // What has left before has been counted.
         let Some(entry) = outbox.next(&busy, free <= now, now)? else { break };
-        begin(room, &entry.id);
+        begin(room, &entry.id, true);
     }
     let stale = outbox.drop_stale_lots(now)?;
-    let due = outbox.next_due()?.map(|due| due.max(free)).filter(|due| *due > now);
-    let due = due.into_iter().chain(stale).min();
+    // Without a tick somebody must look after what will never leave.
+    let due = if room.status().is_live() {
+        outbox.next_due()?.map(|due| due.max(free))
+    } else {
+        outbox.next_end()?.map(|end| end.max(now + 1_000))
+    };
+    let due = due.filter(|due| *due > now).into_iter().chain(stale).min();
     if due != room.outgoing.wakes_at.replace(due) {
         match due {
             Some(due) => room.journal.timers().set(timer::OUTBOX, due)?,
@@ -475,8 +500,25 @@ impl Desk {
         receiver
     }
 
+    /// An entry goes to the socket for the first time.
+    pub fn are_here(&self, entry: &str, messages: &[Fixed]) {
+        let here = messages.iter().map(|message| (entry.to_owned(), message.message_id.clone()));
+        self.here.borrow_mut().extend(here);
+    }
+
+    /// Whether certainly nothing of a message has left.
+    pub fn is_here(&self, message: &str) -> bool {
+        self.here.borrow().iter().any(|(_, here)| here == message)
+    }
+
+    /// A frame of it may have left.
+    pub fn may_have_left(&self, message: &str) {
+        self.here.borrow_mut().retain(|(_, here)| here != message);
+    }
+
     /// An entry has ended: whoever waits is told.
     pub fn ended(&self, id: &str, outcome: &Outcome) {
+        self.here.borrow_mut().retain(|(entry, _)| entry != id);
         for waiter in self.waiting.borrow_mut().remove(id).unwrap_or_default() {
             let _nobody_waits = waiter.send(outcome.clone());
         }
@@ -502,19 +544,24 @@ impl Desk {
     }
 
     fn is_busy(&self, id: &str) -> bool {
-        self.busy.borrow().iter().any(|busy| busy == id)
+        self.busy.borrow().iter().any(|(busy, _)| busy == id)
     }
 
-    fn take(&self, id: &str) -> bool {
+    /// How many the pump is at.
+    fn lanes(&self) -> usize {
+        self.busy.borrow().iter().filter(|(_, is_pumps)| *is_pumps).count()
+    }
+
+    fn take(&self, id: &str, is_pumps: bool) -> bool {
         let is_free = !self.is_busy(id);
         if is_free {
-            self.busy.borrow_mut().push(id.to_owned());
+            self.busy.borrow_mut().push((id.to_owned(), is_pumps));
         }
         is_free
     }
 
     fn leave(&self, id: &str) {
-        self.busy.borrow_mut().retain(|busy| busy != id);
+        self.busy.borrow_mut().retain(|(busy, _)| busy != id);
     }
 }
 
@@ -531,6 +578,14 @@ impl Room {
             new_chats_per_day: self.new_chats_per_day,
             timelock_until: record.lifecycle.timelock_until(now),
         }
+    }
+
+    /// What somebody is told who will not wait for their turn: when to come back, and that a slot is kept for them.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) fn promise(&self, wait: Wait, now: u64) -> Result<Wait, SqlError> {
+        self.outgoing.turns.promise(&self.rules(now), &self.journal.outbox(), wait, now)
     }
 
     /// Whether this number has had nothing to do with that one, under its number or its LID. With itself it always has.

@@ -12,6 +12,7 @@ use whatsapp_rust::waproto::codec;
 use whatsapp_rust::waproto::whatsapp::Message;
 
 use crate::journal::{MessageRow, Record};
+use crate::outbox::Entry;
 use crate::polls::Polls;
 use crate::room::{Room, failed, json};
 use crate::sending::own_jid;
@@ -79,27 +80,41 @@ impl Room {
         })
     }
 
-    /// WhatsApp's server has a message of ours: what it does is written and told in the same run.
-    pub(crate) fn acked(self: &Rc<Self>, id: &str, timestamp: u64) {
+    /// Messages of ours have come so far, as WhatsApp's server or a receipt says; a receipt for one whose ack was lost is its
+    /// acknowledgement. What follows is written and told in the same run.
+    pub(crate) fn came(
+        self: &Rc<Self>,
+        ids: &[String],
+        status: &str,
+        timestamp: u64,
+        source: Option<&MessageSource>,
+    ) {
         let ended = self.journal.atomically(|| {
-            let acknowledged = self.journal.outbox().acknowledge(id, timestamp, clock::now())?;
-            self.write_status(&[id.to_owned()], "sent", timestamp, None)?;
-            let Some(acknowledged) = acknowledged else { return Ok(None) };
-            self.take_own(id, &acknowledged.bytes, timestamp)?;
-            if let Some(entry) = acknowledged.ended.as_ref().filter(|entry| entry.is_async) {
-                self.tell_status(&entry.chat, vec![entry.message_id.clone()], "sent", timestamp)?;
-            }
-            Ok(acknowledged.ended)
+            self.write_status(ids, status, timestamp, source)?;
+            let ended = ids.iter().filter_map(|id| self.acknowledge(id, timestamp).transpose());
+            ended.collect::<Result<Vec<Entry>, _>>()
         });
         match ended {
             Ok(ended) => {
-                if let Some(entry) = ended {
+                for entry in ended {
                     self.outgoing.ended(&entry.id, &Ok(()));
                 }
                 self.changed();
             }
-            Err(error) => worker::console_error!("an acknowledgement could not be written: {error}"),
+            Err(error) => worker::console_error!("what became of a message could not be written: {error}"),
         }
+    }
+
+    /// The entry that has ended with this acknowledgement.
+    fn acknowledge(&self, id: &str, timestamp: u64) -> Result<Option<Entry>, SqlError> {
+        let acknowledged = self.journal.outbox().acknowledge(id, timestamp, clock::now())?;
+        let Some(acknowledged) = acknowledged else { return Ok(None) };
+        self.take_own(id, &acknowledged.bytes, timestamp)?;
+        if let Some(entry) = acknowledged.ended.as_ref().filter(|entry| entry.is_async) {
+            let told = self.journal.standing(vec![entry.message_id.clone()], "sent")?;
+            self.tell_status(&entry.chat, told, "sent", timestamp)?;
+        }
+        Ok(acknowledged.ended)
     }
 
     /// What a message of ours is besides a row: a poll that will close, or something about another message.
@@ -163,7 +178,7 @@ impl Room {
             let error = if is_partly_sent { partly(error) } else { error };
             let Some(unsent) = outbox.fail(id, &error.body(), now)? else { return Ok(None) };
             let raised = self.journal.raise_status(&unsent, "failed")?;
-            let told = if entry.is_async { unsent } else { raised };
+            let told = if entry.is_async { self.journal.standing(unsent, "failed")? } else { raised };
             self.tell_status(&entry.chat, told, "failed", now)?;
             Ok(Some(error))
         })?;

@@ -18,13 +18,18 @@ use worker::Delay;
 
 use crate::call::HoldPoint;
 use crate::connection::Connection;
-use crate::outbox::{Entry, MOST_ATTEMPTS};
+use crate::outbox::Entry;
 use crate::room::{Room, failed};
 use crate::turn::{Wait, Why};
 use crate::{clock, uploading};
 
-/// How long WhatsApp has to acknowledge a message before it goes again.
+/// How long a message may take to the socket: the library asks whose devices it is for, and for their keys, of a large
+/// group in many questions, which have 75 s each.
+const LEAVING_TIMEOUT: Duration = Duration::from_secs(90);
+/// How long WhatsApp has to acknowledge a message that has left before it goes again.
 const ACK_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long WhatsApp may take to say whether it knows a number.
+const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long WhatsApp may take to say until when a number is held back.
 const TIMELOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -48,7 +53,14 @@ pub enum Unsent {
 
 /// Makes an attempt, and settles what follows if it was in vain.
 pub async fn attempt(room: &Rc<Room>, id: &str) {
-    let Err(unsent) = transmit(room, id).await else { return };
+    let connection = room.connection();
+    let Err(unsent) = transmit(room, connection.as_ref(), id).await else { return };
+    // What went wrong on a connection that is gone says nothing of the message, whatever it looks like.
+    let is_lost = !connection.is_some_and(|connection| room.is_up(&connection));
+    let unsent = match unsent {
+        Unsent::Later(_) | Unsent::Unanswered(_) if is_lost => Unsent::Disconnected,
+        unsent => unsent,
+    };
     if let Err(error) = settle(room, id, unsent) {
         worker::console_error!("the outbox: {error}");
         // Not at once again, if that can be written.
@@ -69,7 +81,7 @@ fn settle(room: &Rc<Room>, id: &str, unsent: Unsent) -> Result<(), SqlError> {
             room.outgoing.ended(id, &Err(error));
             Ok(())
         }
-        Unsent::Waits(wait) if is_still_here => room.give_up(id, wait.error(now)),
+        Unsent::Waits(wait) if is_still_here => room.give_up(id, room.promise(wait, now)?.error(now)),
         Unsent::Waits(wait) => {
             if wait.why != Why::Rate {
                 room.outgoing.holds_back_new_chats.set(true);
@@ -85,41 +97,65 @@ fn settle(room: &Rc<Room>, id: &str, unsent: Unsent) -> Result<(), SqlError> {
         // How long it may take is bounded by how long it may wait at all.
         Unsent::Later(_) if entry.begun.is_none() => outbox.try_later(id, now).map(|_attempts| ()),
         Unsent::Later(reason) | Unsent::Unanswered(reason) => {
-            let is_last = outbox.try_later(id, now)? >= MOST_ATTEMPTS;
-            if is_last { room.give_up(id, given_up(&reason)) } else { Ok(()) }
+            let attempts = outbox.try_later(id, now)?;
+            if entry.is_hopeless(attempts, now) { room.give_up(id, given_up(&reason)) } else { Ok(()) }
         }
     }
 }
 
-async fn transmit(room: &Rc<Room>, id: &str) -> Result<(), Unsent> {
+async fn transmit(room: &Rc<Room>, connection: Option<&Rc<Connection>>, id: &str) -> Result<(), Unsent> {
     let broken = |error: SqlError| Unsent::Refused(failed("the outbox", &error));
-    let connection = room.connection().ok_or(Unsent::Disconnected)?;
+    let connection = connection.ok_or(Unsent::Disconnected)?;
     let outbox = room.journal.outbox();
     if let Some(request) = outbox.request(id).map_err(broken)? {
         let Ok(Task::Say(outgoing)) = serde_json::from_str::<Task>(&request) else {
             return Err(Unsent::Refused(failed("an entry of the outbox", &"can't be read")));
         };
-        uploading::prepare(room, &connection, id, &outgoing).await?;
+        uploading::prepare(room, connection, id, &outgoing).await?;
     }
     room.hold(HoldPoint::Fixed).await;
     // A file may have taken its time.
-    if !room.is_current(&connection) || connection.is_over() {
+    if !room.is_up(connection) {
         return Err(Unsent::Disconnected);
     }
     let entry = outbox.entry(id).map_err(broken)?.filter(|entry| !entry.state.is_final());
     let entry = entry.ok_or(Unsent::Over)?;
+    let messages = outbox.messages(id).map_err(broken)?;
     if entry.begun.is_none() {
+        if room.is_new_chat(&entry.chat).map_err(broken)? {
+            look_up(connection, &entry.chat).await?;
+            if !room.is_up(connection) {
+                return Err(Unsent::Disconnected);
+            }
+        }
         take_turn(room, &entry)?;
+        room.outgoing.are_here(id, &messages);
     }
     room.hold(HoldPoint::Begun).await;
-    for fixed in outbox.messages(id).map_err(broken)? {
+    for fixed in messages {
         let Some(bytes) = fixed.bytes else { continue };
         let message = codec::message_decode(&bytes);
         let message = message.map_err(|error| Unsent::Refused(failed("a stored message", &error)))?;
-        send(room, &connection, &entry, &fixed.message_id, message).await?;
+        send(room, connection, &entry, &fixed.message_id, message).await?;
     }
     let ended = outbox.entry(id).map_err(broken)?.is_none_or(|entry| entry.state.is_final());
     if ended { Ok(()) } else { Err(Unsent::Unanswered("its acknowledgement could not be stored".to_owned())) }
+}
+
+/// Whether there is anybody: WhatsApp acknowledges also what is for a number it doesn't know, and the library would encrypt
+/// it for this number's own devices alone. Without an answer it is tried.
+async fn look_up(connection: &Rc<Connection>, chat: &str) -> Result<(), Unsent> {
+    let Some(jid) = chat.parse::<Jid>().ok().filter(Jid::is_pn) else { return Ok(()) };
+    let (contacts, asked) = (connection.client.contacts(), [jid]);
+    let looked_up = std::pin::pin!(contacts.is_on_whatsapp(&asked));
+    match select(looked_up, Delay::from(LOOK_UP_TIMEOUT)).await {
+        Either::Left((Ok(found), _))
+            if found.iter().any(|one| !one.is_registered && one.contact_error.is_none()) =>
+        {
+            Err(Unsent::Refused(ApiError::conflict("This number is not on WhatsApp.").with("field", "to")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// In one run with looking whether it is: so the limits are exact.
@@ -127,10 +163,16 @@ fn take_turn(room: &Rc<Room>, entry: &Entry) -> Result<(), Unsent> {
     let outbox = room.journal.outbox();
     let now = clock::now();
     let taken = room.is_new_chat(&entry.chat).and_then(|is_new_chat| {
-        if let Some(wait) = room.rules(now).turn(&outbox, &entry.chat, is_new_chat, now)? {
+        let (rules, turns) = (room.rules(now), &room.outgoing.turns);
+        if let Some(wait) = rules.turn(&outbox, &entry.chat, is_new_chat, now)? {
             return Ok(Err(Unsent::Waits(wait)));
         }
+        let until = if entry.is_async { turns.next_free(&rules, &outbox, now)? } else { now };
+        if until > now {
+            return Ok(Err(Unsent::Waits(Wait { until, why: Why::Rate })));
+        }
         let is_taken = outbox.begin(&entry.id, is_new_chat, now)?;
+        turns.taken(entry.is_async, now);
         Ok(if is_taken { Ok(()) } else { Err(Unsent::Over) })
     });
     taken.unwrap_or_else(|error| Err(Unsent::Refused(failed("the outbox", &error))))
@@ -146,26 +188,16 @@ async fn send(
 ) -> Result<(), Unsent> {
     let to: Jid =
         entry.chat.parse().map_err(|_| Unsent::Refused(ApiError::validation("to", "Not a JID.")))?;
-    let text = message.text_content().map(|text| text.chars().count());
-    let typing = room.record().is_ok_and(|record| record.settings.presence_typing);
     let ack = connection.expect_ack(id);
     let exchange = async {
-        if let Some(length) = text.filter(|_| typing) {
-            let _not_important = connection.client.chatstate().send_composing(&to).await;
-            let [jitter, ..] = clock::random::<4>();
-            Delay::from(typing_time(length, u32::from(jitter))).await;
-            let _not_important = connection.client.chatstate().send_paused(&to).await;
-        }
-        let options = SendOptions::default().with_message_id(id.to_owned());
-        let sent = connection.client.send_message_with_options(to.clone(), message, options).await;
-        sent.map_err(|error| not_sent(error, entry.begun.is_some()))?;
+        leave(room, connection, to, id, message).await?;
         room.hold(HoldPoint::Left).await;
-        ack.await.map_err(|_| Unsent::Disconnected)
+        match select(ack, Delay::from(ACK_TIMEOUT)).await {
+            Either::Left((ack, _)) => ack.map_err(|_| Unsent::Disconnected),
+            Either::Right(_) => Err(Unsent::Unanswered("WhatsApp did not answer in time".to_owned())),
+        }
     };
-    let outcome = match select(std::pin::pin!(exchange), Delay::from(ACK_TIMEOUT)).await {
-        Either::Left((outcome, _)) => outcome,
-        Either::Right(_) => Err(Unsent::Unanswered("WhatsApp did not answer in time".to_owned())),
-    };
+    let outcome = exchange.await;
     connection.forget_ack(id);
     let Some(code) = outcome?.error else { return Ok(()) };
     // Stored before anything else is asked: what WhatsApp refused must not go again.
@@ -180,6 +212,41 @@ async fn send(
     let wait = until.map(|until| Wait { until, why: Why::Timelock });
     let timelocked = wait.map(|wait| wait.error(clock::now()).with("waMessageId", id));
     Err(Unsent::Settled(timelocked.unwrap_or(error)))
+}
+
+/// Onto the socket.
+async fn leave(
+    room: &Rc<Room>,
+    connection: &Rc<Connection>,
+    to: Jid,
+    id: &str,
+    message: Message,
+) -> Result<(), Unsent> {
+    let text = message.text_content().map(|text| text.chars().count());
+    let typing = room.record().is_ok_and(|record| record.settings.presence_typing);
+    let leaving = async {
+        if let Some(length) = text.filter(|_| typing) {
+            let _not_important = connection.client.chatstate().send_composing(&to).await;
+            let [jitter, ..] = clock::random::<4>();
+            Delay::from(typing_time(length, u32::from(jitter))).await;
+            let _not_important = connection.client.chatstate().send_paused(&to).await;
+        }
+        let options = SendOptions::default().with_message_id(id.to_owned());
+        connection.client.send_message_with_options(to, message, options).await
+    };
+    let left = match select(std::pin::pin!(leaving), Delay::from(LEAVING_TIMEOUT)).await {
+        Either::Left((left, _)) => left,
+        Either::Right(_) => {
+            room.outgoing.may_have_left(id);
+            return Err(Unsent::Later("it took too long to encrypt it for everybody".to_owned()));
+        }
+    };
+    let had_left = !room.outgoing.is_here(id);
+    // These are of what is asked before anything is written to the socket.
+    if !matches!(left, Err(SendError::Iq(_) | SendError::InvalidRequest(_) | SendError::NotLoggedIn)) {
+        room.outgoing.may_have_left(id);
+    }
+    left.map(|_sent| ()).map_err(|error| not_sent(error, had_left))
 }
 
 /// WhatsApp refused to let a chat begin (463). It says so also of a single message that lacks a token; whether the whole
@@ -201,7 +268,7 @@ async fn learn_timelock(room: &Rc<Room>, connection: &Rc<Connection>) -> Option<
 /// time.
 const FINAL: [u16; 5] = [400, 403, 404, 406, 410];
 
-/// What the library says of a message it did not write to the socket, or could not finish writing. Of one that `had_left`
+/// What the library says of a message it did not write to the socket, or could not finish writing. Of one that may have left
 /// before nobody can say that it was not sent.
 fn not_sent(error: SendError, had_left: bool) -> Unsent {
     match error {

@@ -6,6 +6,7 @@ use wacore_binary::builder::NodeBuilder;
 use wacore_binary::{Jid, JidExt as _, Node};
 
 use crate::account::{Account, DeviceAddress};
+use crate::faults::Kind;
 use crate::world::World;
 use crate::{clock, routing, stanza};
 
@@ -58,13 +59,13 @@ pub fn route(world: &World, sender: &Arc<Account>, device: u16, receipt: &Node) 
                 let ids = message_ids(receipt).into_iter();
                 ids.filter(|id| accepted.first_delivery(id, &sender.number)).collect()
             };
-            tell(&way, &target, None, &ids);
+            tell(world, &way, &target, None, &ids);
         }
         Some(kind @ ("read" | "played" | "read-self" | "played-self")) if !own => {
             let ids = message_ids(receipt);
             // With `-self` the others don't learn of it.
             if !kind.ends_with("-self") {
-                tell(&way, &target, Some(kind), &ids);
+                tell(world, &way, &target, Some(kind), &ids);
             }
             tell_own(&way, kind, &ids);
         }
@@ -74,7 +75,7 @@ pub fn route(world: &World, sender: &Arc<Account>, device: u16, receipt: &Node) 
 }
 
 /// All devices of the account that sent the messages learn what became of them.
-fn tell(way: &Way<'_>, target: &Account, kind: Option<&str>, ids: &[String]) {
+fn tell(world: &World, way: &Way<'_>, target: &Account, kind: Option<&str>, ids: &[String]) {
     let node = match &way.group {
         Some(group) => NodeBuilder::new("receipt")
             .attr("from", group.clone())
@@ -85,7 +86,10 @@ fn tell(way: &Way<'_>, target: &Account, kind: Option<&str>, ids: &[String]) {
     let Some(node) = completed(node, kind, ids) else { return };
     routing::hand_over(target, 0, node.clone());
     for device in target.devices() {
-        device.mailbox.push(node.clone());
+        let is_lost = |kind: &Kind| matches!(kind, Kind::ReceiptDrop).then_some(());
+        if world.faults.take(Some(&device.address()), is_lost).is_none() {
+            device.mailbox.push(node.clone());
+        }
     }
 }
 

@@ -22,12 +22,25 @@ use std::fmt;
 use gateway_sql::{Row, Sql, SqlError, Value};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use whatsapp_rust::CacheConfig;
 use whatsapp_rust::wacore::store::error::{Result, StoreError};
 
 pub use schema::OpenError;
 
 /// What a statement may bind in a Durable Object (Cloudflare, "Limits").
 const MAX_BINDINGS: usize = 100;
+
+/// How long what was sent can be sent again: a phone that was off for a night, or on a journey, asks for what it can't
+/// read when it comes back.
+const SENT_MESSAGES_KEPT_SECONDS: u64 = 14 * 24 * 3_600;
+/// How many of them are kept at most; the newest.
+const MOST_SENT_MESSAGES: i64 = 50_000;
+
+/// What the library keeps, where that is not as it comes.
+#[must_use]
+pub fn retention() -> CacheConfig {
+    CacheConfig { sent_message_ttl_secs: SENT_MESSAGES_KEPT_SECONDS, ..CacheConfig::default() }
+}
 
 /// The storage of one WhatsApp number. See the module.
 pub struct Keystore<S> {

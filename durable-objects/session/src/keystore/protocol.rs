@@ -9,7 +9,10 @@ use whatsapp_rust::wacore::store::traits::{
 };
 use whatsapp_rust::wacore::time::now_secs;
 
-use super::{Keystore, database, decode, encode, time};
+use super::{Keystore, MOST_SENT_MESSAGES, database, decode, encode, time};
+
+/// How many sent messages of the oldest are looked at in a sweep: 40 a minute go so, and more than that are counted.
+const SWEPT_AT_ONCE: i64 = 200;
 
 #[cfg_attr(target_arch = "wasm32", async_trait(?Send))]
 #[cfg_attr(not(target_arch = "wasm32"), async_trait)]
@@ -237,8 +240,18 @@ impl<S: Sql + Send + Sync + 'static> ProtocolStore for Keystore<S> {
         )
     }
 
+    /// Of the oldest only, a few at a time: this is asked every five minutes of a table that is large.
     async fn delete_expired_sent_messages(&self, cutoff_timestamp: i64) -> Result<u32> {
-        self.count("DELETE FROM key_sent_message WHERE stored_at < ?", &[time(cutoff_timestamp)])
+        let expired = self.count(
+            "DELETE FROM key_sent_message WHERE stored_at < ?1 \
+             AND rowid IN (SELECT rowid FROM key_sent_message ORDER BY rowid LIMIT ?2)",
+            &[time(cutoff_timestamp), SWEPT_AT_ONCE.into()],
+        )?;
+        let too_many = self.count(
+            "DELETE FROM key_sent_message WHERE rowid <= (SELECT MAX(rowid) FROM key_sent_message) - ?1",
+            &[MOST_SENT_MESSAGES.into()],
+        )?;
+        Ok(expired.saturating_add(too_many))
     }
 
     async fn store_pending_inbound(&self, chat: &str, sender: &str, id: &str, message: &[u8]) -> Result<()> {

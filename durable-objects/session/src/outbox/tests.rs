@@ -42,7 +42,7 @@ fn a_chat_keeps_its_order_and_holds_up_no_other() {
     assert_eq!(outbox.fail("a2", "{}", 4), Ok(Some(vec!["a2".to_owned()])));
     fixed(&outbox, "b1", &[1]);
     outbox.acknowledge("b1", 4, 4).unwrap();
-    assert_eq!((next(&outbox, &[]), outbox.waiting(), outbox.next_due()), (None, Ok(0), Ok(None)));
+    assert_eq!((next(&outbox, &[]), outbox.next_end(), outbox.next_due()), (None, Ok(None), Ok(None)));
 }
 
 #[test]
@@ -88,9 +88,15 @@ fn what_nobody_comes_back_to_is_abandoned_only_if_it_never_left() {
         outbox.add(&new(id, id, is_async), &[], at).unwrap();
     }
     assert_eq!(outbox.begin("left", false, 1), Ok(true));
-    assert_eq!(outbox.abandoned(2 + ABANDONED_MS), Ok(vec!["waits".to_owned()]));
-    let all = ["waits", "async", "young"].map(str::to_owned).to_vec();
-    assert_eq!(outbox.abandoned(2 + LONGEST_WAIT_MS), Ok(all));
+    let abandoned =
+        |now| -> Vec<String> { outbox.abandoned(now).unwrap().into_iter().map(|entry| entry.id).collect() };
+    assert_eq!((outbox.next_end(), abandoned(1 + ABANDONED_MS)), (Ok(Some(2 + ABANDONED_MS)), vec![]));
+    assert_eq!(abandoned(2 + ABANDONED_MS), ["waits"]);
+    assert_eq!(abandoned(2 + LONGEST_WAIT_MS), ["waits", "left", "async", "young"]);
+    for id in ["waits", "young"] {
+        outbox.fail(id, "{}", 3).unwrap();
+    }
+    assert_eq!(outbox.next_end(), Ok(Some(2 + LONGEST_WAIT_MS)));
 }
 
 #[test]
@@ -104,7 +110,7 @@ fn an_attempt_in_vain_is_followed_by_another_later_and_a_new_connection_hurries_
     assert_eq!((outbox.next_due(), next(&outbox, &[]).as_deref()), (Ok(Some(0)), Some("a")));
     // What was in vain before it left does not count against what is in vain after.
     assert_eq!(outbox.begin("a", false, 100), Ok(true));
-    for attempt in 1..=MOST_ATTEMPTS {
+    for attempt in 1..=LEAST_ATTEMPTS {
         assert_eq!(outbox.try_later("a", 100), Ok(attempt));
         assert_eq!(outbox.begin("a", false, 200), Ok(true));
     }
@@ -275,4 +281,56 @@ fn what_waits_at_the_head_keeps_nothing_else_from_being_forgotten() {
     outbox.acknowledge("sent", 5, 5).unwrap();
     outbox.trim(6 + KEPT_MS).unwrap();
     assert!(outbox.entry("waits").unwrap().is_some() && outbox.entry("sent").unwrap().is_none());
+}
+
+#[test]
+fn what_has_no_answer_is_given_up_by_its_age_and_not_for_many_attempts_in_a_short_time() {
+    let sql = sql();
+    let outbox = Outbox::new(&sql);
+    outbox.add(&new("a", "a", true), &[], 1).unwrap();
+    let is_hopeless = |attempts, now| outbox.entry("a").unwrap().unwrap().is_hopeless(attempts, now);
+    assert!(!is_hopeless(100, 7 * LEAST_TRIED_MS), "nothing has left");
+    outbox.begin("a", false, 10).unwrap();
+    assert!(!is_hopeless(100, 9 + LEAST_TRIED_MS) && !is_hopeless(LEAST_ATTEMPTS - 1, 7 * LEAST_TRIED_MS));
+    assert!(is_hopeless(LEAST_ATTEMPTS, 10 + LEAST_TRIED_MS));
+}
+
+#[test]
+fn a_full_queue_shuts_out_nobody_who_waits_and_they_have_a_bound_of_their_own() {
+    let sql = sql();
+    let outbox = Outbox::new(&sql);
+    let add = |name: &str, count: u64, is_async| {
+        for number in 0..count {
+            outbox.add(&new(&format!("{name} {number}"), "a", is_async), &[], 1).unwrap();
+        }
+    };
+    add("async", MOST_WAITING, true);
+    assert_eq!((outbox.is_full(true), outbox.is_full(false)), (Ok(true), Ok(false)));
+    add("sync", MOST_AWAITED, false);
+    assert_eq!(outbox.is_full(false), Ok(true));
+    outbox.fail("async 0", "{}", 2).unwrap();
+    assert_eq!(outbox.is_full(true), Ok(false));
+    // Who went leaves theirs to the queue, which is bounded all the same.
+    sql.query("UPDATE outbox SET is_async = 1", &[]).unwrap();
+    assert_eq!((outbox.is_full(true), outbox.is_full(false)), (Ok(true), Ok(false)));
+    add("more", MOST_ENTRIES - MOST_WAITING, true);
+    assert_eq!(outbox.is_full(false), Ok(true));
+}
+
+#[test]
+fn what_is_asked_for_again_is_kept_as_long_as_its_key() {
+    let sql = sql();
+    let outbox = Outbox::new(&sql);
+    outbox.add(&new("a", "a", true), &[], 1).unwrap();
+    fixed(&outbox, "a", &[1]);
+    outbox.touch("a", KEPT_MS).unwrap();
+    outbox.acknowledge("a", 5, 5).unwrap();
+    let asked = 5 + KEPT_MS - 1;
+    outbox.touch("a", asked).unwrap();
+    outbox.trim(asked + KEPT_MS).unwrap();
+    assert!(outbox.entry("a").unwrap().is_some());
+    // Not written at each of many attempts.
+    outbox.touch("a", asked + TOUCHED_MS - 1).unwrap();
+    outbox.trim(asked + KEPT_MS + 1).unwrap();
+    assert_eq!(outbox.entry("a"), Ok(None));
 }

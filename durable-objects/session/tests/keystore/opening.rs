@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use gateway_session::keystore::{Keystore, OpenError};
+use gateway_session::keystore::{self, Keystore, OpenError};
 use gateway_sql::native::NativeSql;
 use gateway_sql::{Sql, Value};
 use whatsapp_rust::bytes::Bytes;
@@ -12,6 +12,7 @@ use whatsapp_rust::wacore::store::traits::{
     AppSyncStore, Backend, DeviceStore, MsgSecretStore, PendingInboundKey, ProtocolStore, SignalStore,
 };
 
+use crate::clock;
 use crate::contract::{app_sync, device, json, msg_secret, protocol};
 use crate::like_workerd::LikeWorkerd;
 
@@ -330,4 +331,27 @@ async fn a_forgotten_collection_is_read_from_its_beginning_and_an_empty_one_was_
     assert_eq!(keystore.get_version("regular").await.unwrap().version, 7);
     keystore.set_version("critical_unblock_low", HashState::default()).await.unwrap();
     assert_eq!(keystore.has_app_state("critical_unblock_low"), Ok(true));
+}
+
+/// A phone that was off for a night asks in the morning for what it can't read.
+#[tokio::test]
+async fn what_was_sent_can_be_sent_again_for_two_weeks_and_the_oldest_of_too_many_can_not() {
+    const NIGHT: i64 = 12 * 3_600;
+    let kept = i64::try_from(keystore::retention().sent_message_ttl_secs).unwrap();
+    let sql = LikeWorkerd::new();
+    let store = open(&sql);
+    clock::set(1_000_000_000);
+    store.store_sent_message("c", "sent", b"1").await.unwrap();
+    assert_eq!(store.delete_expired_sent_messages(1_000_000_000 + NIGHT - kept).await.unwrap(), 0);
+    assert_eq!(store.delete_expired_sent_messages(1_000_000_000 + 13 * 24 * 3_600 - kept).await.unwrap(), 0);
+    assert_eq!(store.take_sent_message("c", "sent").await.unwrap().unwrap(), b"1");
+    store.store_sent_message("c", "sent", b"1").await.unwrap();
+    assert_eq!(store.delete_expired_sent_messages(1_000_000_000 + 15 * 24 * 3_600 - kept).await.unwrap(), 1);
+    // Fifty thousand of them, the newest.
+    store.store_sent_message("c", "first", b"1").await.unwrap();
+    store.store_sent_message("c", "second", b"1").await.unwrap();
+    sql.query("UPDATE key_sent_message SET rowid = 50001 WHERE message_id = 'second'", &[]).unwrap();
+    assert_eq!(store.delete_expired_sent_messages(0).await.unwrap(), 1);
+    assert_eq!(store.take_sent_message("c", "first").await.unwrap(), None);
+    assert!(store.take_sent_message("c", "second").await.unwrap().is_some());
 }

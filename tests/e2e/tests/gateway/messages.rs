@@ -120,7 +120,7 @@ async fn the_answer_waits_for_the_servers_ack() {
 async fn an_ack_that_never_comes_is_said_and_the_session_stays_usable() {
     let (session, me) = Session::working().await;
     let other = me.simulator.phone().await;
-    me.fault(json!({"kind": "ack_drop", "count": 1})).await;
+    me.fault(json!({"kind": "message_lost", "count": 1})).await;
     let error = session.text(&other.number, "into the void").await.expect_error(503, "gateway_unavailable");
     let id = error["details"]["waMessageId"].as_str().unwrap();
     assert!(id.starts_with("3EB0"), "{error}");

@@ -388,6 +388,7 @@ async fn an_ack_that_never_comes_is_asked_for_again_under_the_same_id() {
     let (session, me) = Session::working().await;
     let friend = me.simulator.phone().await;
     me.fault(json!({ "kind": "ack_drop", "count": 1 })).await;
+    me.fault(json!({ "kind": "receipt_drop" })).await;
     let error = session.text(&friend.number, "into the void").await.expect_error(503, "gateway_unavailable");
     let entry = json!({ "outboxId": error["details"]["outboxId"] });
     let sent = session.entry_is(&entry, "sent", Patience::seconds(60)).await;
@@ -513,6 +514,7 @@ async fn a_connection_that_is_lost_meanwhile_is_waited_for() {
     let friend = me.simulator.phone().await;
     session.sent(&friend.number, "so that a Signal session is there").await;
     me.fault(json!({ "kind": "ack_drop", "count": 1 })).await;
+    me.fault(json!({ "kind": "receipt_drop" })).await;
     let cut = async {
         friend.received_text("in flight").await;
         me.fault(json!({ "kind": "close" })).await;

@@ -157,9 +157,17 @@ impl Session {
         if !matches!(stanza::attr(node, "type").as_str(), "get" | "set") {
             return;
         }
+        let xmlns = stanza::attr(node, "xmlns");
+        let delay = self.world.faults.take(Some(&device.address()), |kind| match kind {
+            Kind::AnswerDelay { ms, xmlns: only } if *only == xmlns => Some(*ms),
+            _ => None,
+        });
+        if let Some(ms) = delay {
+            tokio::time::sleep(Duration::from_millis(ms)).await;
+        }
         let answer = iq::answer(&self.world, account, device, &self.authority, node).await;
         self.send(answer);
-        if stanza::attr(node, "xmlns") == "passive" && node.get_optional_child("active").is_some() {
+        if xmlns == "passive" && node.get_optional_child("active").is_some() {
             self.begin_delivery(device);
             if !device.bootstrapped.swap(true, Ordering::Relaxed) {
                 phone::linking::bootstrap(&self.world, account, device).await;

@@ -55,6 +55,10 @@ pub enum Kind {
     Failure { reason: u16, code: Option<u16>, expire: Option<u64> },
     /// Message acks come late.
     AckDelay { ms: u64 },
+    /// Whoever wrote a message hears nothing of what became of it.
+    ReceiptDrop,
+    /// What is asked in this namespace is answered late.
+    AnswerDelay { ms: u64, xmlns: String },
     /// Message acks come twice.
     AckDuplicate,
     /// Two message acks change places.

@@ -44,6 +44,41 @@ fn a_known_message_is_quoted_with_what_it_said_and_who_wrote_it() {
 }
 
 #[test]
+fn what_is_said_vanishes_where_others_say_that_messages_do() {
+    let journal = journal();
+    let vanishing = |expiration| {
+        let context = ContextInfo {
+            expiration: Some(expiration),
+            ephemeral_setting_timestamp: Some(5),
+            ..ContextInfo::default()
+        };
+        let text = ExtendedTextMessage {
+            text: Some("hi".into()),
+            context_info: MessageField::some(context),
+            ..ExtendedTextMessage::default()
+        };
+        Message { extended_text_message: MessageField::some(text), ..Message::default() }
+    };
+    let said = || {
+        let context = about(&journal).context(BOB, None, &[]).unwrap();
+        (context.expiration, context.ephemeral_setting_timestamp)
+    };
+    assert_eq!(said(), (None, None));
+    take(&journal, BOB, "A", &[BOB, BOB_LID], &vanishing(86_400));
+    assert_eq!(said(), (Some(86_400), Some(5)));
+    // Also behind what this number said, with or without it.
+    sent(&journal, BOB, "B", &words("a part of an album"));
+    assert_eq!(said(), (Some(86_400), Some(5)));
+    let forward = Forward { chat: BOB.into(), sender: None, to: BOB.into() };
+    let copy = about(&journal).forward("B", &forward, NEW_SECRET).unwrap();
+    assert_eq!(content::context(&copy).unwrap().expiration, Some(86_400));
+    // Until somebody says otherwise.
+    take(&journal, BOB, "C", &[BOB, BOB_LID], &words("they stay now"));
+    assert_eq!(said(), (None, None));
+    assert_eq!(about(&journal).context(ANN, None, &[]).unwrap().expiration, None);
+}
+
+#[test]
 fn a_quote_has_neither_quotes_nor_mentions_nor_secrets_nor_wrappers() {
     let journal = journal();
     let nested =
