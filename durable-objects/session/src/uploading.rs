@@ -11,6 +11,7 @@ use gateway_object::budget::Share;
 use whatsapp_rust::download::MediaType;
 use whatsapp_rust::upload::UploadOptions;
 
+use crate::call::HoldPoint;
 use crate::composing::{self, Around, Secret, Uploaded};
 use crate::connection::Connection;
 use crate::fetching::{self, Unfetched};
@@ -67,6 +68,7 @@ pub async fn prepare(
         };
         let message = composing::file(media, uploaded, around);
         room.fix(entry, place, &id, &first.chat, &message).map_err(Unsent::Refused)?;
+        room.hold(HoldPoint::Uploaded).await;
     }
     outbox.all_fixed(entry).map_err(read)
 }
