@@ -33,8 +33,11 @@ mod lifecycle;
 mod linking;
 mod messages;
 mod outbox;
+mod outbox_crashes;
+mod pacing;
 mod passkey;
 mod polls;
+mod receipts;
 mod recovery;
 mod sends;
 mod sessions;
@@ -65,7 +68,9 @@ fn main() -> ExitCode {
     // The longest first: five minutes of silence, then those that queue for a sandbox of their own.
     let all = [
         heartbeat::tests(),
+        outbox_crashes::tests(),
         outbox::tests(),
+        pacing::tests(),
         linking::tests(),
         passkey::tests(),
         polls::tests(),
@@ -84,6 +89,7 @@ fn main() -> ExitCode {
         browser::tests(),
         sessions::tests(),
         messages::tests(),
+        receipts::tests(),
         timelock::tests(),
         timeline::tests(),
         events::tests(),
