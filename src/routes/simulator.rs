@@ -119,7 +119,7 @@ struct HoldBody {
     point: Option<HoldPoint>,
 }
 
-/// Sends stop at a point; the answer says whether one has.
+/// Sends stop at a point; the answer says how many have.
 #[worker::send]
 async fn hold(
     State(env): State<Env>,
@@ -128,8 +128,8 @@ async fn hold(
     Json(body): Json<HoldBody>,
 ) -> Result<Response, Refusal> {
     let row = find(&env, &principal, &id).await?;
-    let is_held: bool = SessionObject::of(&env, &row).call(Call::Hold(body.point)).await?;
-    json(StatusCode::OK, &serde_json::json!({ "held": is_held }))
+    let held: u32 = SessionObject::of(&env, &row).call(Call::Hold(body.point)).await?;
+    json(StatusCode::OK, &serde_json::json!({ "held": held }))
 }
 
 #[derive(Deserialize)]

@@ -16,6 +16,7 @@ use crate::chats::Chats;
 use crate::connection::Connection;
 use crate::journal::Record;
 use crate::library::contacts::Person;
+use crate::names::WhoIs;
 use crate::room::{Room, json};
 use crate::telling::{self, Told};
 use crate::{clock, inbound, read_receipt, sending, settling};
@@ -200,7 +201,7 @@ impl Room {
         let payload = json(&MessageStatusPayload {
             chat_jid: first.chat.clone(),
             message_ids: told.iter().map(|message| message.id.clone()).collect(),
-            sender_jid: source.map(|source| source.sender.to_non_ad_string()),
+            sender_jid: source.map(|source| self.journal.names().name(&source.sender)),
             status: status.to_owned(),
             timestamp,
         });

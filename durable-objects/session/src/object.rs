@@ -243,9 +243,8 @@ async fn answer(
         }
         #[cfg(feature = "simulator")]
         Call::Hold(point) => {
-            let is_held = room.outgoing.is_held.get();
             room.outgoing.hold.set(point);
-            reply(&is_held)
+            reply(&room.outgoing.held.get())
         }
         #[cfg(feature = "simulator")]
         Call::Crash(point) => {

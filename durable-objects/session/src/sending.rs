@@ -63,9 +63,9 @@ pub struct Desk {
     /// Where sends stop.
     #[cfg(feature = "simulator")]
     pub(crate) hold: Cell<Option<HoldPoint>>,
-    /// Whether one has.
+    /// How many have.
     #[cfg(feature = "simulator")]
-    pub(crate) is_held: Cell<bool>,
+    pub(crate) held: Cell<u32>,
     /// When the pump is to be woken, as its timer says.
     wakes_at: Cell<Option<u64>>,
     trimmed_at: Cell<u64>,
@@ -627,7 +627,7 @@ impl Room {
     #[cfg(feature = "simulator")]
     pub(crate) async fn hold(&self, point: HoldPoint) {
         if self.outgoing.hold.get() == Some(point) {
-            self.outgoing.is_held.set(true);
+            self.outgoing.held.set(self.outgoing.held.get().saturating_add(1));
             futures::future::pending::<()>().await;
         }
     }

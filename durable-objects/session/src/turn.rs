@@ -194,14 +194,14 @@ impl Turns {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outbox::{NewEntry, TABLES};
+    use crate::outbox::{LOTS, NewEntry, TABLES};
     use gateway_sql::native::NativeSql;
 
     const NOW: u64 = 1_700_000_000_000;
 
     fn sql() -> NativeSql {
         let sql = NativeSql::in_memory().unwrap();
-        for table in TABLES {
+        for table in TABLES.iter().chain(LOTS) {
             sql.query(table, &[]).unwrap();
         }
         sql

@@ -13,6 +13,7 @@ use gateway_object::calls::PART_BYTES;
 use gateway_sql::SqlError;
 use whatsapp_rust::download::MediaType;
 
+use crate::call::HoldPoint;
 use crate::composing::{self, Around, Secret, Uploaded};
 use crate::connection::Connection;
 use crate::media_host::{self, Stored};
@@ -69,6 +70,7 @@ pub async fn prepare(
         };
         let message = composing::file(media, uploaded, around);
         room.fix(entry, place, &id, &first.chat, &message).map_err(Unsent::Refused)?;
+        room.hold(HoldPoint::Uploaded).await;
     }
     outbox.all_fixed(entry).map_err(read)
 }

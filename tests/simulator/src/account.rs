@@ -49,6 +49,7 @@ pub struct Account {
     /// The companions' key indexes as the phone signed them last, and when.
     key_indexes: Mutex<(u64, Vec<u8>)>,
     typing: Mutex<Vec<Typing>>,
+    dropped: Mutex<Vec<Received>>,
     stanza_ids: AtomicU64,
     /// Its rows on disk.
     pub shelf: Shelf,
@@ -105,6 +106,7 @@ impl Account {
             watchers: Mutex::new(birth.watchers),
             key_indexes: Mutex::new(birth.record.key_indexes),
             typing: Mutex::default(),
+            dropped: Mutex::default(),
             stanza_ids: AtomicU64::new(birth.first_stanza_id),
             shelf: birth.shelf,
         }
@@ -113,6 +115,11 @@ impl Account {
     /// Who typed to it lately.
     pub fn typing(&self) -> MutexGuard<'_, Vec<Typing>> {
         self.typing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What came under an id that had been used, as its phone would have shown it.
+    pub fn dropped(&self) -> MutexGuard<'_, Vec<Received>> {
+        self.dropped.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes down what the account is.

@@ -32,6 +32,8 @@ pub struct Fault {
     pub id: u64,
     pub kind: Kind,
     pub target: Option<Target>,
+    /// How often it still lets pass what it would hit.
+    pub skip: u32,
     /// How often it still applies; none is for ever.
     pub remaining: Option<u32>,
 }
@@ -64,11 +66,12 @@ impl Faults {
         self.changes.send_modify(|version| *version += 1);
     }
 
-    pub fn arm(&self, kind: Kind, target: Option<Target>, count: Option<u32>) -> Fault {
+    /// Arms a fault that lets the first few pass.
+    pub fn arm(&self, kind: Kind, target: Option<Target>, count: Option<u32>, skip: u32) -> Fault {
         let fault = {
             let mut armed = self.armed();
             let remaining = count.or_else(|| kind.default_count());
-            let fault = Fault { id: armed.next_id, kind, target, remaining };
+            let fault = Fault { id: armed.next_id, kind, target, skip, remaining };
             armed.next_id += 1;
             armed.faults.push(fault.clone());
             fault
@@ -101,9 +104,14 @@ impl Faults {
     /// The first armed fault `pick` accepts for this peer, used up by one.
     pub fn take<T>(&self, peer: Option<&DeviceAddress>, pick: impl Fn(&Kind) -> Option<T>) -> Option<T> {
         let mut armed = self.armed();
-        let (index, value) = armed.faults.iter().enumerate().find_map(|(index, fault)| {
+        let (index, value) = armed.faults.iter_mut().enumerate().find_map(|(index, fault)| {
             let hit = fault.target.as_ref().is_none_or(|target| target.matches(peer));
-            if hit { pick(&fault.kind).map(|value| (index, value)) } else { None }
+            let value = if hit { pick(&fault.kind) } else { None }?;
+            if fault.skip > 0 {
+                fault.skip -= 1;
+                return None;
+            }
+            Some((index, value))
         })?;
         use_up(&mut armed.faults, index);
         Some(value)
@@ -166,13 +174,23 @@ mod tests {
     #[test]
     fn a_one_shot_is_gone_after_its_use_and_a_standing_one_stays() {
         let faults = Faults::default();
-        faults.arm(refused(403), None, None);
+        faults.arm(refused(403), None, None, 0);
         assert_eq!(faults.take(None, failure), Some(403));
         assert_eq!(faults.take(None, failure), None);
-        faults.arm(Kind::AckDrop, None, None);
-        let dropped = |kind: &Kind| matches!(kind, Kind::AckDrop).then_some(());
+        faults.arm(Kind::AckDrop { to: None }, None, None, 0);
+        let dropped = |kind: &Kind| matches!(kind, Kind::AckDrop { .. }).then_some(());
         assert!(faults.take(None, dropped).is_some());
         assert!(faults.take(None, dropped).is_some());
+    }
+
+    #[test]
+    fn what_is_to_pass_passes_first() {
+        let faults = Faults::default();
+        let other = DeviceAddress { number: "1".into(), device: 2 };
+        faults.arm(refused(403), Some(Target::Phone("1".into())), None, 2);
+        let taken = || faults.take(Some(&other), failure);
+        assert_eq!(faults.take(None, failure), None, "it isn't for them, and is not counted");
+        assert_eq!([taken(), taken(), taken(), taken()], [None, None, Some(403), None]);
     }
 
     #[test]
@@ -180,7 +198,7 @@ mod tests {
         let faults = Faults::default();
         let hit = DeviceAddress { number: "1".into(), device: 2 };
         let other = DeviceAddress { number: "1".into(), device: 3 };
-        faults.arm(refused(403), Some(Target::Device(hit.clone())), None);
+        faults.arm(refused(403), Some(Target::Device(hit.clone())), None, 0);
         assert_eq!(faults.take(Some(&other), failure), None);
         assert_eq!(faults.take(None, failure), None);
         assert_eq!(faults.take(Some(&hit), failure), Some(403));
@@ -189,7 +207,7 @@ mod tests {
     #[tokio::test]
     async fn a_stall_ends_when_it_is_cleared() {
         let faults = std::sync::Arc::new(Faults::default());
-        faults.arm(Kind::Stall { stage: Stage::Login }, None, None);
+        faults.arm(Kind::Stall { stage: Stage::Login }, None, None, 0);
         let waiting = tokio::spawn({
             let faults = faults.clone();
             async move { faults.unstalled(Stage::Login, None).await }

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use serde::Serialize;
 
 use crate::account::DeviceAddress;
+use crate::clock;
 use crate::routing::Taken;
 
 /// Older messages are forgotten.
@@ -30,6 +31,8 @@ pub struct Counts {
     /// Because of its id.
     pub dropped: u32,
     pub lost: u32,
+    /// When each came, epoch microseconds.
+    pub at: Vec<u64>,
     pub refused: Vec<u16>,
 }
 
@@ -60,6 +63,7 @@ impl Ledger {
         let counts = by_id.entry(id.to_owned()).or_default().entry(from.clone()).or_default();
         to.clone_into(&mut counts.to);
         counts.received += 1;
+        counts.at.push(clock::unix_micros());
         match outcome {
             Outcome::Taken(Taken::First) => counts.delivered += 1,
             Outcome::Taken(Taken::Again) => counts.resent += 1,

@@ -5,7 +5,7 @@ use wacore_binary::{JidExt as _, Node};
 
 use crate::account::Account;
 use crate::world::World;
-use crate::{clock, stanza};
+use crate::{clock, group_delivery, stanza};
 
 /// More is nobody's typing.
 const CAPACITY: usize = 100;
@@ -16,22 +16,44 @@ const CAPACITY: usize = 100;
 pub struct Typing {
     /// Who.
     pub from: String,
+    /// Where: their own number, or a group.
+    pub chat: String,
     /// `composing` or `paused`.
     pub state: String,
-    /// When, epoch milliseconds.
-    pub timestamp_ms: u64,
+    /// When, epoch microseconds.
+    pub at: u64,
 }
 
-/// Takes a companion's `<chatstate>` to the phone of whoever it is for; of groups nobody is told.
+/// Takes a companion's `<chatstate>` to the phones of those it is for.
 pub fn note(world: &World, sender: &Account, chatstate: &Node) {
-    let Some(to) = stanza::jid(chatstate, "to").filter(|to| !to.is_group()) else { return };
-    let (Some(target), Some(state)) = (world.resolve(&to), stanza::first_child(chatstate)) else { return };
-    let mut typing = target.typing();
-    typing.push(Typing {
+    let (Some(to), Some(state)) = (stanza::jid(chatstate, "to"), stanza::first_child(chatstate)) else {
+        return;
+    };
+    let typing = |chat: String| Typing {
         from: sender.pn().to_string(),
+        chat,
         state: state.tag.to_string(),
-        timestamp_ms: clock::unix_millis(),
-    });
+        at: clock::unix_micros(),
+    };
+    if !to.is_group() {
+        if let Some(target) = world.resolve(&to) {
+            shown(&target, typing(sender.pn().to_string()));
+        }
+        return;
+    }
+    let Some(group) = world.groups.get(to.user_base()).filter(|group| group.has(&sender.number)) else {
+        return;
+    };
+    for (member, device) in group_delivery::devices(world, &group) {
+        if device == 0 && member.number != sender.number {
+            shown(&member, typing(group.jid().to_string()));
+        }
+    }
+}
+
+fn shown(target: &Account, one: Typing) {
+    let mut typing = target.typing();
+    typing.push(one);
     let surplus = typing.len().saturating_sub(CAPACITY);
     typing.drain(..surplus);
 }

@@ -165,7 +165,7 @@ pub enum Call {
         /// Whether it is only evicted, and rings again.
         keeps_alarm: bool,
     },
-    /// Stops sends at a point; none takes that back. Answers whether one stands at the point that was asked for before.
+    /// Stops sends at a point; none takes that back. Answers how many stand at the point that was asked for before.
     /// Simulator build only.
     #[cfg(feature = "simulator")]
     Hold(Option<HoldPoint>),
@@ -195,7 +195,9 @@ pub enum HoldPoint {
     Asked,
     /// Behind that.
     Stored,
-    /// The bytes of its first message are fixed.
+    /// The first of its files is uploaded, and the bytes of its message are fixed.
+    Uploaded,
+    /// The bytes of all its messages are fixed.
     Fixed,
     /// It is about to go to the socket, and counted.
     Begun,

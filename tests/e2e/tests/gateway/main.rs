@@ -38,8 +38,11 @@ mod linking;
 mod media_hosts;
 mod messages;
 mod outbox;
+mod outbox_crashes;
+mod pacing;
 mod passkey;
 mod polls;
+mod receipts;
 mod recovery;
 mod repeated;
 mod sends;
@@ -90,7 +93,9 @@ fn main() -> ExitCode {
     // The longest first: five minutes of silence, then those that queue for a sandbox of their own.
     let all = [
         heartbeat::tests(),
+        outbox_crashes::tests(),
         outbox::tests(),
+        pacing::tests(),
         linking::tests(),
         passkey::tests(),
         polls::tests(),
@@ -116,6 +121,7 @@ fn main() -> ExitCode {
         browser::tests(),
         sessions::tests(),
         messages::tests(),
+        receipts::tests(),
         timelock::tests(),
         timeline::tests(),
         events::tests(),

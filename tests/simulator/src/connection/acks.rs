@@ -47,18 +47,20 @@ impl Acks {
 
     /// The ack of an accepted one; in a group it tells which devices the server would have expected.
     pub fn accept(&self, world: &World, peer: &DeviceAddress, message: &Node, phash: Option<String>) {
+        let chat = stanza::jid(message, "to").map(|to| routing::chat_name(world, &to));
         let mut ack = stanza::ack(message);
         if let Some(phash) = phash {
             ack.attrs.insert("phash", phash);
         }
         let fault = world.faults.take(Some(peer), |kind| match kind {
-            Kind::AckDelay { .. } | Kind::AckDuplicate | Kind::AckReorder | Kind::AckDrop => {
+            Kind::AckDrop { to: Some(only) } if Some(only) != chat.as_ref() => None,
+            Kind::AckDelay { .. } | Kind::AckDuplicate | Kind::AckReorder | Kind::AckDrop { .. } => {
                 Some(kind.clone())
             }
             _ => None,
         });
         match fault {
-            Some(Kind::AckDrop) => {}
+            Some(Kind::AckDrop { .. }) => {}
             Some(Kind::AckDuplicate) => {
                 self.send(ack.clone());
                 self.send(ack);
@@ -111,7 +113,7 @@ mod tests {
         let peer = DeviceAddress { number: "1".into(), device: 1 };
         let (outgoing, mut incoming) = tokio::sync::mpsc::unbounded_channel();
         let acks = Acks::new(outgoing);
-        world.faults.arm(Kind::AckReorder, None, Some(2));
+        world.faults.arm(Kind::AckReorder, None, Some(2), 0);
         for id in ["A", "B", "C"] {
             acks.accept(&world, &peer, &NodeBuilder::new("message").attr("id", id).build(), None);
         }

@@ -22,6 +22,8 @@ pub struct NewFault {
     kind: Kind,
     target: Option<String>,
     count: Option<u32>,
+    #[serde(default)]
+    skip: u32,
 }
 
 fn shown(fault: &Fault) -> Value {
@@ -29,6 +31,7 @@ fn shown(fault: &Fault) -> Value {
     if let Some(fields) = value.as_object_mut() {
         fields.insert("id".into(), json!(format!("{PREFIX}{}", fault.id)));
         fields.insert("remaining".into(), json!(fault.remaining));
+        fields.insert("skip".into(), json!(fault.skip));
         let target = fault.target.as_ref().map(|target| match target {
             Target::Phone(number) => number.clone(),
             Target::Device(device) => Jid::pn_device(device.number.as_str(), device.device).to_string(),
@@ -39,11 +42,14 @@ fn shown(fault: &Fault) -> Value {
 }
 
 pub async fn arm(State(world): Shared, body: Bytes) -> Result<(StatusCode, Json<Value>), Error> {
-    let NewFault { mut kind, target, count } = parse(&body)?;
+    let NewFault { mut kind, target, count, skip } = parse(&body)?;
     if count == Some(0) {
         return Err(Error::invalid("count must be at least 1"));
     }
-    if let Kind::AckError { to: Some(to), .. } = &mut kind {
+    if skip > 0 && !kind.is_taken() {
+        return Err(Error::invalid("this fault lets nothing pass: it takes no skip"));
+    }
+    if let Kind::AckError { to: Some(to), .. } | Kind::AckDrop { to: Some(to) } = &mut kind {
         *to = read_chat(&world, to)?;
     }
     let target = target.map(|target| read_target(&world, &target)).transpose()?;
@@ -52,7 +58,7 @@ pub async fn arm(State(world): Shared, body: Bytes) -> Result<(StatusCode, Json<
             "this fault strikes before the server can know who calls: it takes no target",
         ));
     }
-    let fault = world.faults.arm(kind, target, count);
+    let fault = world.faults.arm(kind, target, count, skip);
     world.strike(&fault);
     reachout::announce(&world, &fault);
     Ok((StatusCode::CREATED, Json(shown(&fault))))

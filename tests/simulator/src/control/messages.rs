@@ -48,6 +48,13 @@ pub async fn typing(State(world): Shared, Path(number): Path<String>) -> Result<
     Ok(Json(json!({ "typing": typing })))
 }
 
+/// What the server dropped because its id had been used, as the phone would have shown it.
+pub async fn dropped(State(world): Shared, Path(number): Path<String>) -> Result<Json<Value>, Error> {
+    let account = find(&world, &number)?;
+    let dropped = account.dropped().clone();
+    Ok(Json(json!({ "messages": dropped })))
+}
+
 pub async fn receipts(
     State(world): Shared,
     Path(number): Path<String>,

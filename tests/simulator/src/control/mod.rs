@@ -60,6 +60,7 @@ pub fn router(world: Arc<World>) -> Router {
         .route("/phones/{number}/messages", get(messages::list).post(messages::send))
         .route("/phones/{number}/receipts", get(messages::receipts))
         .route("/phones/{number}/typing", get(messages::typing))
+        .route("/phones/{number}/dropped", get(messages::dropped))
         .route("/phones/{number}/read", post(messages::read))
         .route("/phones/{number}/privacy", get(phones::privacy).put(phones::set_privacy))
         .route("/phones/{number}/played", post(messages::played))

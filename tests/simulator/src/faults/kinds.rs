@@ -63,8 +63,8 @@ pub enum Kind {
     AckDuplicate,
     /// Two message acks change places.
     AckReorder,
-    /// Messages are accepted and never acked.
-    AckDrop,
+    /// Messages are accepted and never acked; only those to this number or group, when one is named.
+    AckDrop { to: Option<String> },
     /// Messages are refused with an error in the ack; only those to this number or group, when one is named.
     AckError { code: u16, to: Option<String> },
     /// A message never gets anywhere, and nobody is told.
@@ -162,6 +162,11 @@ impl Kind {
             self,
             Self::Close { .. } | Self::StreamError { .. } | Self::GarbageFrame | Self::TruncatedFrame
         )
+    }
+
+    /// Kinds that hit one thing after the other, and so can let some pass.
+    pub fn is_taken(&self) -> bool {
+        !self.is_immediate() && !matches!(self, Self::Stall { .. } | Self::ReachoutTimelock { .. })
     }
 
     /// Kinds that strike before the server can know who is calling.

@@ -17,10 +17,12 @@ use crate::account::Account;
 use crate::prekeys::key_node;
 use crate::stanza::with_bytes;
 use crate::world::World;
-use crate::{clock, media, receipts, stanza};
+use crate::{clock, media, receipts, routing, stanza};
 
 /// A message is asked for so often before it is given up.
 const MOST_RETRIES: u8 = 5;
+/// So many dropped messages are remembered.
+const MOST_DROPPED: usize = 1_000;
 /// Plaintexts are padded in the way of version 2.
 const PADDING: u8 = 2;
 /// A ciphertext under the key of a sender in a group.
@@ -29,6 +31,7 @@ const GROUP_CIPHERTEXT: &str = "skmsg";
 /// One stanza, under its number in the phone's mail.
 pub async fn handle(world: &Arc<World>, account: &Arc<Account>, number: u64, stanza: &Node) {
     let outcome = match stanza.tag.as_ref() {
+        "message" if stanza.attrs.get(routing::DROPPED).is_some() => dropped(world, account, stanza).await,
         "message" => message(world, account, stanza).await,
         "receipt" => match stanza::attr(stanza, "type").as_str() {
             "retry" => resending::resend(world, account, stanza).await,
@@ -150,6 +153,26 @@ async fn message(world: &Arc<World>, account: &Arc<Account>, stanza: &Node) -> R
             }
         }
     }
+    Ok(())
+}
+
+/// What the server dropped is opened to be compared, and the keys stay as they were.
+async fn dropped(world: &World, account: &Account, stanza: &Node) -> Result<()> {
+    let incoming = Incoming::read(world, stanza)?;
+    let address = address(&incoming.sender, incoming.author.device);
+    let mut phone = account.phone.lock().await;
+    let before = phone.store.clone();
+    let mut opened = Ok(None);
+    for (kind, ciphertext) in incoming.ciphertexts() {
+        opened = phone.open(&incoming, &address, &kind, ciphertext).await.map(Some);
+    }
+    phone.store = before;
+    let Some((message, false)) = opened? else { return Ok(()) };
+    let (received, _) = taking_in::shown(world, account, &phone, &incoming, message)?;
+    let mut dropped = account.dropped();
+    dropped.push(received);
+    let surplus = dropped.len().saturating_sub(MOST_DROPPED);
+    dropped.drain(..surplus);
     Ok(())
 }
 

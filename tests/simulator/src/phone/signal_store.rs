@@ -14,6 +14,7 @@ use wacore_libsignal::protocol::{
 use crate::store::{Kind, Rows, Shelf};
 
 /// All five.
+#[derive(Clone)]
 pub struct SignalStore {
     pub sessions: Sessions,
     pub identities: Identities,
@@ -66,6 +67,7 @@ impl SignalStore {
 }
 
 /// Entries, and which of them are not on disk as they are now.
+#[derive(Clone)]
 struct Tracked<K, V> {
     now: HashMap<K, V>,
     changed: HashSet<K>,
@@ -100,7 +102,7 @@ impl<K: Clone + Eq + std::hash::Hash + ToString, V> Tracked<K, V> {
 }
 
 /// Sessions by device.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Sessions(Tracked<String, SessionRecord>);
 
 impl Sessions {
@@ -133,6 +135,7 @@ impl SessionStore for Sessions {
 }
 
 /// The own identity, and those of others as they were last seen.
+#[derive(Clone)]
 pub struct Identities {
     own: IdentityKeyPair,
     registration_id: u32,
@@ -169,7 +172,7 @@ impl IdentityKeyStore for Identities {
 }
 
 /// The private halves of the published one-time prekeys.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct PreKeys(Tracked<u32, PreKeyRecord>);
 
 impl PreKeys {
@@ -200,6 +203,7 @@ impl PreKeyStore for PreKeys {
 }
 
 /// The private half of the signed prekey.
+#[derive(Clone)]
 pub struct SignedPreKeys(HashMap<u32, SignedPreKeyRecord>);
 
 #[async_trait]
@@ -215,7 +219,7 @@ impl SignedPreKeyStore for SignedPreKeys {
 }
 
 /// The keys under which people, this phone among them, write in groups.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct SenderKeys(Tracked<String, SenderKeyRecord>);
 
 impl SenderKeys {

@@ -41,6 +41,24 @@ pub fn take_in(
     if stanza::attr(incoming.stanza, "category") == "peer" {
         return Ok(None);
     }
+    let (received, known) = shown(world, account, phone, incoming, message)?;
+    if let Some(file) = content::file(&known.message) {
+        world.media.learn(&file);
+    }
+    account.received.push(received);
+    phone.memory.keep(&phone.shelf, &incoming.id, known);
+    Ok(None)
+}
+
+/// A message as the phone shows it, and as it remembers it.
+pub fn shown(
+    world: &World,
+    account: &Account,
+    phone: &Phone,
+    incoming: &Incoming<'_>,
+    message: Message,
+) -> Result<(Received, Known)> {
+    let sender = &incoming.sender;
     let mut chat = incoming.group.clone().unwrap_or_else(|| sender.pn());
     let mut message = message;
     if let Some(copy) = message.device_sent_message.as_option() {
@@ -52,23 +70,18 @@ pub fn take_in(
         message = unwrap_device_sent(message);
     }
     let Shown { kind, text, content } = phone.read(world, account, sender, &message);
-    if let Some(file) = content::file(&message) {
-        world.media.learn(&file);
-    }
-    account.received.push(Received {
+    let received = Received {
         from: sender.pn().to_string(),
         chat: chat.to_string(),
         message_id: incoming.id.clone(),
         text,
         timestamp: stanza::attr(incoming.stanza, "t").parse().unwrap_or_default(),
         from_device: incoming.author.device,
-        from_me: own,
+        from_me: sender.number == account.number,
         kind: kind.to_owned(),
         content,
-    });
-    let known = Known { chat, author: sender.number.clone(), message };
-    phone.memory.keep(&phone.shelf, &incoming.id, known);
-    Ok(None)
+    };
+    Ok((received, Known { chat, author: sender.number.clone(), message }))
 }
 
 impl Phone {

@@ -2,6 +2,9 @@
 
 use serde_json::{Value, json};
 
+use waproto::whatsapp::Message;
+use whatsapp_rust::SendOptions;
+
 use crate::group_messages::{self, CAROL};
 use crate::kinds_sent::{ALICE, BOB, talking};
 use crate::support::{Companion, Simulated};
@@ -39,6 +42,13 @@ async fn the_second_stanza_under_an_id_is_acked_dropped_and_counted() {
         (&json!(3), &json!(1), &json!(2))
     );
     assert_eq!(counts["to"], json!(format!("{BOB}@s.whatsapp.net")));
+    let at: Vec<u64> = counts["at"].as_array().unwrap().iter().map(|at| at.as_u64().unwrap()).collect();
+    assert!(at.len() == 3 && at.is_sorted(), "{at:?}");
+    // What it would have been can be looked at, and the phone reads on.
+    let dropped = simulated.get(&format!("/phones/{BOB}/dropped")).await["messages"].clone();
+    let dropped: Vec<_> =
+        dropped.as_array().unwrap().iter().map(|one| (&one["messageId"], &one["text"])).collect();
+    assert_eq!(dropped, [(&json!(ID), &json!("the second")), (&json!(ID), &json!("the third"))]);
     assert_eq!(simulated.get("/sent/3EB0NEVER").await["stanzas"], json!([]));
 }
 
@@ -77,6 +87,40 @@ async fn a_message_whose_ack_is_lost_is_there_and_a_lost_message_is_not() {
     let (acked, lost) = (counts(&simulated, ID).await, counts(&simulated, lost).await);
     assert_eq!((&acked["received"], &acked["dropped"]), (&json!(2), &json!(1)));
     assert_eq!((&lost["received"], &lost["lost"], &lost["delivered"]), (&json!(2), &json!(1), &json!(1)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_dropped_in_a_group_is_opened_too() {
+    let (simulated, group) = group_messages::group().await;
+    let (alice, _) = Companion::linked(&simulated, ALICE).await;
+    for text in ["the first", "the second"] {
+        let options = SendOptions::default().with_message_id(ID.to_owned());
+        let message = Message { conversation: Some(text.to_owned()), ..Message::default() };
+        alice.client.send_message_with_options(group.clone(), message, options).await.unwrap();
+        assert_eq!(alice.ack(ID).await.error, None);
+    }
+    let last = group_messages::say(&alice, &group, "the last").await;
+    for number in [BOB, CAROL, ALICE] {
+        simulated.received(number, |message| message["messageId"] == last).await;
+        assert_eq!(texts(&simulated, number).await, ["the first", "the last"]);
+        let dropped = simulated.get(&format!("/phones/{number}/dropped")).await["messages"].clone();
+        assert_eq!(dropped[0]["text"], "the second", "{dropped}");
+        assert_eq!(dropped[0]["chat"], json!(group.to_string()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fault_can_let_some_pass_and_hit_one_chat_only() {
+    let (simulated, companion) = talking().await;
+    simulated.phone(CAROL).await;
+    simulated.fault(json!({ "kind": "ack_drop", "to": BOB, "skip": 1 })).await;
+    let acked = companion.send(BOB, "acked").await;
+    companion.ack(&acked).await;
+    companion.send(BOB, "not acked").await;
+    let to_carol = companion.send(CAROL, "acked").await;
+    assert_eq!(companion.any_ack().await, to_carol);
+    let refused = json!({ "kind": "close", "skip": 1 });
+    assert_eq!(simulated.call("POST", "/faults", Some(refused)).await.0, 400);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -133,6 +133,26 @@ impl Session {
         sent["waMessageId"].as_str().unwrap().to_owned()
     }
 
+    /// Puts something into the outbox; what the answer says of it.
+    pub async fn later(&self, body: &Value) -> Value {
+        let path = self.path("/messages?async=true");
+        self.organization.post_json(&path, body).await.expect(202)
+    }
+
+    /// What is known of an entry of the outbox.
+    pub async fn outbox(&self, entry: &Value) -> Value {
+        self.get(&format!("/outbox/{}", entry["outboxId"].as_str().unwrap())).await.expect(200)
+    }
+
+    /// Waits until an entry has this status.
+    pub async fn entry_is(&self, entry: &Value, status: &str, patience: Patience) -> Value {
+        eventually(&format!("{entry} to be {status}"), patience, async || {
+            let shown = self.outbox(entry).await;
+            if shown["status"] == status { Ok(shown) } else { Err(shown.to_string()) }
+        })
+        .await
+    }
+
     /// One page of the log.
     pub async fn page(&self, query: &str) -> Answer {
         self.get(&format!("/events?{query}")).await

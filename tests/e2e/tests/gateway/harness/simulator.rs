@@ -47,6 +47,13 @@ impl Simulator {
         Phone { simulator: self.clone(), jid: text("jid"), lid: text("lid"), number, push_name }
     }
 
+    /// What came under a message's id from its one sender, and what became of it.
+    pub async fn stanzas(&self, id: &str) -> Value {
+        let sent = self.get(&format!("/sent/{id}")).await;
+        assert_eq!(sent["stanzas"].as_array().unwrap().len(), 1, "{sent}");
+        sent["stanzas"][0].clone()
+    }
+
     /// Every linked companion.
     pub async fn devices(&self) -> Vec<Value> {
         self.get("/devices").await["devices"].as_array().unwrap().clone()
@@ -181,6 +188,42 @@ impl Phone {
             found.ok_or_else(|| format!("{} other messages", messages.len()))
         })
         .await
+    }
+
+    /// Waits until a text of these words arrives.
+    pub async fn received_text(&self, text: &str) {
+        eventually(text, Patience::seconds(20), async || {
+            let messages = self.messages().await;
+            let is_there = messages.iter().any(|message| message["text"] == text);
+            if is_there { Ok(()) } else { Err(format!("{} other messages", messages.len())) }
+        })
+        .await;
+    }
+
+    /// What WhatsApp dropped because its id had been used, as the phone would have shown it.
+    pub async fn dropped(&self) -> Vec<Value> {
+        self.call(Method::GET, "/dropped", None).await.expect(200)["messages"].as_array().unwrap().clone()
+    }
+
+    /// Who typed to it lately, in which chat.
+    pub async fn typing(&self, chat: &str) -> Vec<Value> {
+        let typing = self.call(Method::GET, "/typing", None).await.expect(200);
+        let typing = typing["typing"].as_array().unwrap().iter();
+        typing.filter(|one| one["chat"] == chat).cloned().collect()
+    }
+
+    /// Plays voice notes of a chat.
+    pub async fn play(&self, chat: &str, ids: &[&str]) {
+        let body = json!({ "chat": chat, "messageIds": ids });
+        self.call(Method::POST, "/played", Some(&body)).await.expect(204);
+    }
+
+    /// A group this person makes, with these others in it; its JID.
+    pub async fn group(&self, others: &[&Self]) -> String {
+        let others: Vec<&str> = others.iter().map(|other| other.number.as_str()).collect();
+        let body = json!({ "subject": "Friends", "creator": self.number, "participants": others });
+        let made = self.simulator.call(Method::POST, "/groups", Some(&body)).await.expect(201);
+        made["jid"].as_str().unwrap().to_owned()
     }
 
     /// The receipts the phone received so far.
