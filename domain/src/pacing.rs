@@ -135,6 +135,12 @@ fn list(items: impl Iterator<Item = String>) -> Option<String> {
     (!items.is_empty()).then(|| items.join(", "))
 }
 
+/// How long somebody seems to look for what is no text, for `presenceTyping`: 0.3 to 1.5 s, by any random number.
+#[must_use]
+pub fn choosing_time(jitter: u32) -> Duration {
+    Duration::from_millis(300 + u64::from(jitter % 256) * 1_200 / 255)
+}
+
 /// How long somebody seems to type a text, for `presenceTyping`: half a second to four, the longer the text the longer,
 /// give or take a fifth by `jitter`, which is any random number.
 #[must_use]

@@ -37,7 +37,7 @@ pub struct WASession {
     pub wa_lid: Option<String>,
     /// Sends a read receipt for each inbound message.
     pub auto_read: bool,
-    /// Shows "typing" around a text.
+    /// Shows "typing" around a text, and takes a moment before everything else.
     pub presence_typing: bool,
     /// The most messages per minute; 0 for no limit.
     pub rate_per_min: u32,
@@ -64,7 +64,7 @@ pub struct CreateSessionInputBody {
     pub start: Option<bool>,
     /// Send a read receipt for each inbound message.
     pub auto_read: Option<bool>,
-    /// Show "typing" around a text.
+    /// Show "typing" around a text, and take a moment before everything else.
     pub presence_typing: Option<bool>,
     /// The most messages per minute; 0 for no limit.
     #[schema(maximum = 1000)]
@@ -87,7 +87,7 @@ pub struct UpdateSessionInputBody {
     pub label: Option<String>,
     /// Send a read receipt for each inbound message.
     pub auto_read: Option<bool>,
-    /// Show "typing" around a text.
+    /// Show "typing" around a text, and take a moment before everything else.
     pub presence_typing: Option<bool>,
     /// The most messages per minute; 0 for no limit.
     #[schema(maximum = 1000)]

@@ -176,6 +176,9 @@ impl Room {
             let error = error.with("waMessageId", entry.message_id.as_str());
             let is_partly_sent = outbox.messages(id)?.iter().any(|fixed| fixed.bytes.is_none());
             let error = if is_partly_sent { partly(error) } else { error };
+            // What may have left is never said to be as if it had not been.
+            let may_have_left = entry.begun.is_some() && error.error.code == ErrorCode::GatewayUnavailable;
+            let error = if may_have_left { error.with("outboxId", id) } else { error };
             let Some(unsent) = outbox.fail(id, &error.body(), now)? else { return Ok(None) };
             let raised = self.journal.raise_status(&unsent, "failed")?;
             let told = if entry.is_async { self.journal.standing(unsent, "failed")? } else { raised };

@@ -8,7 +8,7 @@ use futures::future::{Either, select};
 use gateway_domain::error::{ApiError, ErrorCode};
 use gateway_domain::lifecycle::Happening;
 use gateway_domain::message::Task;
-use gateway_domain::pacing::typing_time;
+use gateway_domain::pacing::{choosing_time, typing_time};
 use gateway_sql::SqlError;
 use whatsapp_rust::proto_helpers::MessageExt;
 use whatsapp_rust::waproto::codec;
@@ -225,11 +225,13 @@ async fn leave(
     let text = message.text_content().map(|text| text.chars().count());
     let typing = room.record().is_ok_and(|record| record.settings.presence_typing);
     let leaving = async {
+        let [jitter, ..] = clock::random::<4>().map(u32::from);
         if let Some(length) = text.filter(|_| typing) {
             let _not_important = connection.client.chatstate().send_composing(&to).await;
-            let [jitter, ..] = clock::random::<4>();
-            Delay::from(typing_time(length, u32::from(jitter))).await;
+            Delay::from(typing_time(length, jitter)).await;
             let _not_important = connection.client.chatstate().send_paused(&to).await;
+        } else if typing {
+            Delay::from(choosing_time(jitter)).await;
         }
         let options = SendOptions::default().with_message_id(id.to_owned());
         connection.client.send_message_with_options(to, message, options).await

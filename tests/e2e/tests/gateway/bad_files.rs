@@ -23,7 +23,7 @@ tests![
 const SOON: Patience = Patience::seconds(30);
 const MIB: usize = 1_024 * 1_024;
 /// The largest file of a URL.
-const MAX_URL: usize = 16 * MIB;
+const MAX_URL: usize = 64 * MIB;
 
 async fn a_file_must_be_what_it_is_sent_as() {
     let desk = Desk::new().await;
@@ -137,10 +137,7 @@ async fn a_file_at_a_url_is_taken_whole_or_not_at_all() {
     desk.taken(&document(&server.file("/page", "text/html", page))).await;
     let message = desk.taken(&image(&server.file("/picture", "text/html", &picture))).await;
     assert_eq!(message["content"]["mimetype"], "image/png", "{message}");
-    let whole = server.file("/whole", "application/pdf", &pdf(MAX_URL));
-    let message = desk.taken(&document(&whole)).await;
-    assert_eq!(message["content"]["fileLength"], MAX_URL, "{message}");
-    desk.works(4).await;
+    desk.works(3).await;
 }
 
 async fn a_url_leads_only_where_it_may() {
@@ -240,7 +237,7 @@ async fn an_album_with_a_bad_file_is_refused_as_a_whole() {
 }
 
 async fn a_slow_server_is_given_up_and_holds_up_nobody_else() {
-    const MOST: Duration = Duration::from_secs(30);
+    const MOST: Duration = Duration::from_secs(50);
     /// What nothing holds up takes a second or two.
     const SLOW: Duration = Duration::from_secs(9);
     let sandbox = Sandbox::start().await;
@@ -252,53 +249,50 @@ async fn a_slow_server_is_given_up_and_holds_up_nobody_else() {
         Part::Every(Duration::from_millis(200), b"x".to_vec()),
     ];
     let fine = server.file("/fine", "image/png", &png(8, 8));
-    for (name, parts) in [("trickles", &trickle[..]), ("says nothing", &[Part::Silence])] {
-        let path = format!("/{}", name.replace(' ', "-"));
-        let slow = image(&server.says(&path, parts));
-        let given_up = async {
-            let began = Instant::now();
-            desk.refused(&slow, "media.url").await;
-            began.elapsed()
-        };
-        let others = [
-            ("text", smallest("text")),
-            ("image", smallest("image")),
-            ("image at a URL", image(&fine)),
-            ("document of 6 MiB", json!({ "type": "document", "media": { "data": base64(&pdf(6 * MIB)) } })),
-        ];
-        let meanwhile = async {
-            eventually("the slow server to be asked", SOON, async || {
-                if server.asked(&path).is_empty() { Err("not yet".to_owned()) } else { Ok(()) }
-            })
-            .await;
-            join_all(others.iter().map(async |(what, body)| {
-                let began = Instant::now();
-                let path = other.session.path("/messages");
-                let body = with(body, "/to", &json!(other.friend.number));
-                let answer = other.session.organization.try_post_json(&path, &body).await;
-                let answer = answer.and_then(|answer| match answer.status {
-                    200 => Ok(()),
-                    status => Err(format!("{status} {}", answer.text())),
-                });
-                (what, answer, began.elapsed())
-            }))
-            .await
-        };
-        let (given_up, meanwhile) = futures::join!(given_up, meanwhile);
-        assert!(given_up >= MOST && given_up < MOST + Duration::from_secs(10), "{name}: {given_up:?}");
-        eventually("the gateway to hang up", SOON, async || {
-            if server.open() == 0 { Ok(()) } else { Err(format!("{} connections", server.open())) }
+    let slow = [server.says("/trickles", &trickle), server.says("/says-nothing", &[Part::Silence])];
+    let given_up = join_all(slow.iter().map(async |url| {
+        let began = Instant::now();
+        desk.refused(&image(url), "media.url").await;
+        began.elapsed()
+    }));
+    let others = [
+        ("text", smallest("text")),
+        ("image", smallest("image")),
+        ("image at a URL", image(&fine)),
+        ("document of 6 MiB", json!({ "type": "document", "media": { "data": base64(&pdf(6 * MIB)) } })),
+    ];
+    let meanwhile = async {
+        eventually("the slow servers to be asked", SOON, async || {
+            let missing =
+                ["/trickles", "/says-nothing"].into_iter().find(|path| server.asked(path).is_empty());
+            missing.map_or(Ok(()), |path| Err(path.to_owned()))
         })
         .await;
-        let held_up = meanwhile.iter().filter(|(_, answer, took)| answer.is_err() || *took > SLOW);
-        let held_up: Vec<String> =
-            held_up.map(|(what, answer, took)| format!("{what} after {took:.1?}: {answer:?}")).collect();
-        assert!(
-            held_up.is_empty(),
-            "one server {name}, and another organization has\n{}",
-            held_up.join("\n")
-        );
+        join_all(others.iter().map(async |(what, body)| {
+            let began = Instant::now();
+            let path = other.session.path("/messages");
+            let body = with(body, "/to", &json!(other.friend.number));
+            let answer = other.session.organization.try_post_json(&path, &body).await;
+            let answer = answer.and_then(|answer| match answer.status {
+                200 => Ok(()),
+                status => Err(format!("{status} {}", answer.text())),
+            });
+            (what, answer, began.elapsed())
+        }))
+        .await
+    };
+    let (given_up, meanwhile) = futures::join!(given_up, meanwhile);
+    for took in given_up {
+        assert!(took >= MOST && took < MOST + Duration::from_secs(9), "{took:?}");
     }
+    eventually("the gateway to hang up", SOON, async || {
+        if server.open() == 0 { Ok(()) } else { Err(format!("{} connections", server.open())) }
+    })
+    .await;
+    let held_up = meanwhile.iter().filter(|(_, answer, took)| answer.is_err() || *took > SLOW);
+    let held_up: Vec<String> =
+        held_up.map(|(what, answer, took)| format!("{what} after {took:.1?}: {answer:?}")).collect();
+    assert!(held_up.is_empty(), "servers are slow, and another organization has\n{}", held_up.join("\n"));
     desk.works(0).await;
 }
 
