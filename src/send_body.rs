@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use axum::body::{Body, Bytes};
+use axum::body::{Body, BodyDataStream, Bytes};
 use futures::StreamExt;
 use gateway_domain::error::ApiError;
 use gateway_domain::ids;
@@ -54,7 +54,8 @@ impl Lot {
 /// Takes the files out of a request's body. What is left is JSON in which their numbers stand for them.
 ///
 /// # Errors
-/// When the body is too large or breaks off, and where nothing could be sent: then the rest of it is not waited for.
+/// When the body is too large or breaks off, and where nothing could be sent. The rest of it is read all the same: who is
+/// still sending hears no answer.
 pub async fn take_in(
     env: &Env,
     organization: &Organization,
@@ -67,29 +68,42 @@ pub async fn take_in(
     let (mut parts, body) = request.into_parts();
     let announced = parts.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     let announced = announced.and_then(|length| length.parse::<usize>().ok());
-    let mut left = limits::MAX_BODY_BYTES;
-    if announced.is_some_and(|length| length > left) {
+    let mut stream = body.into_data_stream();
+    if announced.is_some_and(|length| length > limits::MAX_BODY_BYTES) {
+        drain(&mut stream).await;
         return Err(unread());
     }
     let session = parts.uri.path().split('/').nth(4).and_then(ids::parse);
-    let mut taking =
-        Taking { env, organization, session, body: SendBody::default(), files: Vec::new(), lot: None };
-    let mut stream = body.into_data_stream();
-    while let Some(piece) = stream.next().await {
-        let piece: Bytes = piece.map_err(|_| unread())?;
-        left = left.checked_sub(piece.len()).ok_or_else(unread)?;
-        for bite in piece.chunks(BITE) {
-            if let Err(refusal) = taking.take(bite).await {
-                return taking.refuse(refusal).await;
-            }
+    let mut taking = Taking {
+        env,
+        organization,
+        session,
+        body: SendBody::default(),
+        files: Vec::new(),
+        lot: None,
+        left: limits::MAX_BODY_BYTES,
+    };
+    if let Err(refusal) = taking.read(&mut stream).await {
+        drain(&mut stream).await;
+        if let Some(lot) = taking.lot {
+            lot.refuse(env).await;
         }
-    }
-    if let Err(refusal) = taking.end().await {
-        return taking.refuse(refusal).await;
+        return Err(refusal);
     }
     let (files, rest, lot) = taking.taken()?;
     parts.extensions.insert(files);
     Ok((Request::from_parts(parts, Body::from(rest)), lot))
+}
+
+/// Lets the rest of a body go by, unless there is no end to it.
+async fn drain(stream: &mut BodyDataStream) {
+    let mut left = 2 * limits::MAX_BODY_BYTES;
+    while let Some(Ok(piece)) = stream.next().await {
+        match left.checked_sub(piece.len()) {
+            Some(less) => left = less,
+            None => return,
+        }
+    }
 }
 
 fn unread() -> Refusal {
@@ -104,6 +118,8 @@ struct Taking<'a> {
     body: SendBody,
     files: Vec<Waiting>,
     lot: Option<Lot>,
+    /// How many bytes more the body may have.
+    left: usize,
 }
 
 /// What of a file is here.
@@ -115,6 +131,17 @@ struct Waiting {
 }
 
 impl Taking<'_> {
+    async fn read(&mut self, stream: &mut BodyDataStream) -> Result<(), Refusal> {
+        while let Some(piece) = stream.next().await {
+            let piece: Bytes = piece.map_err(|_| unread())?;
+            self.left = self.left.checked_sub(piece.len()).ok_or_else(unread)?;
+            for bite in piece.chunks(BITE) {
+                self.take(bite).await?;
+            }
+        }
+        self.keep(true).await
+    }
+
     async fn take(&mut self, bite: &[u8]) -> Result<(), Refusal> {
         let files = &mut self.files;
         self.body.feed(bite, &mut |number: usize, bytes: &[u8]| {
@@ -140,10 +167,6 @@ impl Taking<'_> {
         self.keep(false).await
     }
 
-    async fn end(&mut self) -> Result<(), Refusal> {
-        self.keep(true).await
-    }
-
     async fn begin_lot(&mut self) -> Result<(), Refusal> {
         let session = self.session.as_deref().ok_or_else(ApiError::not_found)?;
         let row = Directory::of(self.env, self.organization)?.session(session).await?;
@@ -167,13 +190,6 @@ impl Taking<'_> {
             }
         }
         Ok(())
-    }
-
-    async fn refuse<T>(self, refusal: Refusal) -> Result<T, Refusal> {
-        if let Some(lot) = self.lot {
-            lot.refuse(self.env).await;
-        }
-        Err(refusal)
     }
 
     fn taken(self) -> Result<(Files, Vec<u8>, Option<Lot>), Refusal> {

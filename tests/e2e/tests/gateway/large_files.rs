@@ -4,13 +4,13 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::harness::files::{FileServer, base64, large, mp4, pdf, png};
-use crate::harness::{Answer, Patience, Phone, Session, eventually, raw, send, tests, with_json};
+use crate::harness::{Answer, Patience, Phone, Session, eventually, send, tests, with_json};
 
 tests![
     a_file_as_large_as_it_may_be_arrives_byte_for_byte,
     an_album_of_large_files_arrives_byte_for_byte,
     one_byte_more_is_refused_and_leaves_no_room_taken,
-    a_large_file_that_could_not_be_sent_is_refused_before_it_has_all_come,
+    a_large_file_for_a_session_that_cannot_send_is_refused,
 ];
 
 const MIB: usize = 1_024 * 1_024;
@@ -115,7 +115,7 @@ async fn an_album_of_large_files_arrives_byte_for_byte() {
     assert_eq!(parts.len(), wanted.len());
     for file in &wanted {
         let part = parts.iter().find(|part| part["content"]["fileLength"] == file.len());
-        place.has_file(&part.expect("a part of this length")["id"], file).await;
+        place.has_file(&part.expect("a part of this length")["messageId"], file).await;
     }
 }
 
@@ -151,23 +151,13 @@ async fn one_byte_more_is_refused_and_leaves_no_room_taken() {
     assert_eq!(place.friend.messages().await.len(), 1);
 }
 
-async fn a_large_file_that_could_not_be_sent_is_refused_before_it_has_all_come() {
+async fn a_large_file_for_a_session_that_cannot_send_is_refused() {
+    let _turn = large().await;
     let place = Place::new().await;
-    let session = &place.session;
-    session.post("/stop").await;
-    let begun = async |path: &str| {
-        let key = &session.organization.key;
-        let mut request = format!(
-            "POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\ncontent-type: application/json\r\n\
-             content-length: {LARGEST_BODY}\r\nconnection: close\r\n\r\n\
-             {{\"to\":\"{}\",\"type\":\"document\",\"media\":{{\"data\":\"",
-            place.friend.number
-        );
-        request.push_str(&"A".repeat(3 * MIB));
-        let answer = raw(&session.organization.gateway, request.as_bytes()).await;
-        (answer.status, serde_json::from_str::<Value>(&answer.body).unwrap()["error"]["code"].clone())
-    };
-    assert_eq!(begun(&session.path("/messages")).await, (409, json!("conflict")));
-    let unknown = "/api/v1/sessions/01ARZ3NDEKTSV4RRFFQ69G5FAV/messages";
-    assert_eq!(begun(unknown).await, (404, json!("not_found")));
+    let body = json!({ "type": "document", "media": { "data": base64(&pdf(5 * MIB)) } });
+    place.session.post(":stop").await.expect(200);
+    let error = place.post(&body, None).await.expect_error(409, "conflict");
+    assert_eq!(error["details"]["status"], "stopped", "{error}");
+    place.session.delete().await.expect(204);
+    place.post(&body, None).await.expect_error(404, "not_found");
 }
