@@ -31,6 +31,7 @@ mod isolation;
 mod ledger;
 mod lifecycle;
 mod linking;
+mod media;
 mod messages;
 mod outbox;
 mod passkey;
@@ -65,6 +66,7 @@ fn main() -> ExitCode {
     // The longest first: five minutes of silence, then those that queue for a sandbox of their own.
     let all = [
         heartbeat::tests(),
+        media::tests(),
         outbox::tests(),
         linking::tests(),
         passkey::tests(),
