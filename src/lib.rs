@@ -19,6 +19,7 @@ mod directory;
 mod error;
 mod idempotency;
 mod ledger_object;
+mod passed_body;
 mod qr_picture;
 mod request;
 mod request_id;
@@ -47,6 +48,7 @@ fn start() {
 
 #[event(fetch)]
 async fn fetch(request: Request, env: Env, context: Context) -> Result<web_sys::Response> {
+    let is_head = request.method() == worker::Method::Head;
     // Whoever hangs up is no reason to stop half way: what was begun comes to its end, and into the audit log.
     let (hand_over, answer) = oneshot::channel();
     context.wait_until(async move {
@@ -55,7 +57,7 @@ async fn fetch(request: Request, env: Env, context: Context) -> Result<web_sys::
     });
     let answer =
         answer.await.map_err(|oneshot::Canceled| worker::Error::RustError("no answer".to_owned()))?;
-    worker::response_to_wasm(answer)
+    passed_body::to_wasm(answer, is_head)
 }
 
 async fn serve(request: Request, env: Env) -> http::Response<axum::body::Body> {

@@ -17,6 +17,7 @@ use worker::{Delay, Env, Headers, Response};
 use crate::directory::SessionRow;
 use crate::error::{Refusal, internal};
 use crate::ledger_object::{refusal_in, refused};
+use crate::passed_body::PassedBody;
 
 /// How long an object may take, beyond the waiting the call itself asks for.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -57,6 +58,18 @@ impl<'a> SessionObject<'a> {
     pub async fn stream(&self, call: Call) -> Result<http::Response<Body>, Refusal> {
         let patience = PATIENCE + waiting(&call);
         Ok(self.reach(call, patience).await?.into())
+    }
+
+    /// Calls it and hands its answer on as it is, its length too: none of it comes through this program's memory.
+    ///
+    /// # Errors
+    /// As [`SessionObject::call`].
+    pub async fn pass(&self, call: Call) -> Result<http::Response<Body>, Refusal> {
+        let patience = PATIENCE + waiting(&call);
+        let (head, body) = self.reach(call, patience).await?.into_parts();
+        let mut response: http::Response<Body> = head.empty().into();
+        response.extensions_mut().insert(PassedBody::new(body));
+        Ok(response)
     }
 
     /// Opens a WebSocket to it.
@@ -218,7 +231,9 @@ fn waiting(call: &Call) -> Duration {
         // Longer than the object lets anybody wait for WhatsApp, and shorter than an idempotency key is held.
         Call::Send(_) => Duration::from_secs(65),
         Call::AnswerPasskey(_) | Call::Logout | Call::Delete => Duration::from_secs(25),
-        Call::PairingCode { .. } | Call::Media { .. } => Duration::from_secs(45),
+        Call::PairingCode { .. } => Duration::from_secs(45),
+        // Longer than the object waits for WhatsApp.
+        Call::Media { .. } => Duration::from_secs(125),
         _ => Duration::ZERO,
     }
 }

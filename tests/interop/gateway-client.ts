@@ -76,6 +76,14 @@ export class GatewaySession {
     return messages.map(({ payload }) => payload["body"]);
   }
 
+  /** The media of a message: what its headers and its bytes are. */
+  async media(id: string): Promise<{ readonly headers: Headers; readonly file: Buffer }> {
+    const url = `${environment.gateway}/api/v1/sessions/${this.#id}/messages/${id}/media`;
+    const response = await fetch(url, { headers: { authorization: `Bearer ${environment.apiKey}` } });
+    if (!response.ok) throw new Refusal(response.status, `GET ${url}: ${await response.text()}`);
+    return { headers: response.headers, file: Buffer.from(await response.arrayBuffer()) };
+  }
+
   /** Disconnects and keeps the pairing. */
   async stop(): Promise<void> {
     await this.#command("stop", "stopped");

@@ -1,5 +1,5 @@
 //! The client library's HTTP: media hosts. Workers' `fetch`; an answer is buffered whole, up to a limit: the memory is
-//! that of all sessions of the isolate.
+//! that of all sessions of the isolate. A message's medium does not come this way (`media_host.rs`).
 
 use futures::StreamExt;
 use whatsapp_rust::anyhow::{Error, Result};
@@ -11,7 +11,7 @@ use worker::{
 /// No answer of WhatsApp's web hosts takes longer.
 const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
 
-/// The largest answer: the largest medium (docs/decisions/media.md), and what encryption adds.
+/// The largest answer: what the library itself downloads, history and app state.
 const MAX_ANSWER_BYTES: usize = 17 * 1_024 * 1_024;
 
 /// See the module.

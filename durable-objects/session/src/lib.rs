@@ -17,6 +17,7 @@ pub mod journal;
 pub mod keystore;
 pub mod library;
 pub mod media_address;
+pub mod media_verifier;
 pub mod messages;
 pub mod names;
 pub mod outbox;
@@ -57,7 +58,11 @@ mod linking;
 #[cfg(target_arch = "wasm32")]
 mod media;
 #[cfg(target_arch = "wasm32")]
+mod media_body;
+#[cfg(target_arch = "wasm32")]
 mod media_host;
+#[cfg(target_arch = "wasm32")]
+mod media_upload;
 #[cfg(target_arch = "wasm32")]
 mod news;
 #[cfg(target_arch = "wasm32")]

@@ -1,29 +1,43 @@
 //! An inbound message's media: fetched from WhatsApp, verified, decrypted, handed on, not kept (docs/decisions/media.md).
+//! A small file is answered with when it has been verified; a larger one is fetched once to verify it and once more to hand
+//! it on.
 
 use std::rc::Rc;
 use std::time::Duration;
 
-use futures::future::{Either, select};
 use gateway_domain::error::{ApiError, ErrorCode};
 use gateway_object::budget::Share;
+use gateway_object::outbound::within;
 use whatsapp_rust::download::Downloadable;
 use whatsapp_rust::proto_helpers::MessageExt;
 use whatsapp_rust::waproto::whatsapp::Message;
-use worker::{Delay, Headers, Response};
+use worker::{Headers, Response, ResponseBody};
 
 use crate::media_address::is_whatsapps;
+use crate::media_body::body;
+use crate::media_host::{Coming, Failure, Medium, STEP_BYTES};
 use crate::room::{Room, failed};
 use crate::sending::cannot_send;
 
-/// The largest medium that is fetched: it is verified as a whole before a byte of it is handed on, in the memory that all
-/// sessions of the isolate share.
-pub const MAX_BYTES: u64 = 16 * 1_024 * 1_024;
-/// What lies there, what that is decrypted to, and the answer's copy.
-const COPIES: usize = 3;
+/// The largest medium that is fetched.
+pub const MAX_BYTES: u64 = 100 * 1_024 * 1_024;
+/// The largest that is kept in memory between the last byte of it and the answer.
+const KEPT_BYTES: usize = 1_024 * 1_024;
+/// A file that is kept, and the answer's copy.
+const COPIES: usize = 2;
+/// What is on its way of a file, here and in JavaScript's memory.
+const UNDER_WAY_BYTES: usize = 4 * STEP_BYTES;
 /// How long a file waits for memory.
 const MEMORY_PATIENCE: Duration = Duration::from_secs(5);
-/// How long WhatsApp's media host may take.
-const PATIENCE: Duration = Duration::from_secs(40);
+/// How long WhatsApp's media hosts may take to the first byte of the answer.
+const PATIENCE: Duration = Duration::from_mins(2);
+
+/// A file that was verified.
+enum Fetched {
+    Kept(Vec<u8>),
+    /// So long, and fetched again.
+    Coming(Box<Coming>, u64),
+}
 
 /// A message's media as a response.
 ///
@@ -39,42 +53,60 @@ pub async fn fetch(room: &Rc<Room>, id: &str, chat: Option<&str>) -> Result<Resp
     let message = messages.raw_of(&shown.chat_jid, sender, id).map_err(read)?;
     let message = message.ok_or_else(ApiError::not_found)?;
     let content = message.get_base_message();
-    let (medium, length, mimetype) = medium(content).ok_or_else(ApiError::not_found)?;
-    if !is_whatsapps(medium.direct_path(), medium.static_url()) {
+    let (described, length, mimetype) = medium(content).ok_or_else(ApiError::not_found)?;
+    if !is_whatsapps(described.direct_path(), described.static_url()) {
         return Err(ApiError::not_found());
     }
+    // Some clients leave it at nothing.
+    let length = length.filter(|length| *length > 0);
     if length.is_some_and(|length| length > MAX_BYTES) {
-        let message = "The media is larger than what the gateway fetches.";
-        return Err(ApiError::conflict(message).with("maxBytes", MAX_BYTES));
+        return Err(too_large());
     }
     let connection = room.connection().ok_or_else(|| cannot_send(room.status()))?;
-    let announced = usize::try_from(length.unwrap_or(MAX_BYTES)).unwrap_or(usize::MAX);
-    let share = Share::within(announced.saturating_mul(COPIES), MEMORY_PATIENCE).await;
-    let _share = share.ok_or_else(|| ApiError::unavailable("Too many files at once; try again shortly."))?;
-    let fetched = std::pin::pin!(connection.client.download(medium));
-    let bytes = match select(fetched, Delay::from(PATIENCE)).await {
-        Either::Left((Ok(bytes), _)) => bytes,
-        Either::Left((Err(error), _)) => {
-            worker::console_warn!("a medium could not be fetched: {error}");
-            return Err(gone_or_unreachable(&error.to_string()));
+    let kept = length.and_then(|length| usize::try_from(length).ok()).unwrap_or(KEPT_BYTES).min(KEPT_BYTES);
+    let share = Share::within(kept * COPIES + UNDER_WAY_BYTES, MEMORY_PATIENCE).await;
+    let mut share =
+        share.ok_or_else(|| ApiError::unavailable("Too many files at once; try again shortly."))?;
+    let medium = Medium { client: &connection.client, described, length, most: MAX_BYTES };
+    let fetched = within(PATIENCE, async {
+        let (verified, kept) = medium.verify(KEPT_BYTES).await?;
+        if let Some(kept) = kept {
+            return Ok(Fetched::Kept(kept));
         }
-        Either::Right(_) => {
-            return Err(ApiError::unavailable("WhatsApp's media host did not answer in time."));
-        }
+        share.shrink(UNDER_WAY_BYTES);
+        Ok(Fetched::Coming(Box::new(medium.again(&verified).await?), verified.length))
+    });
+    let late = || ApiError::unavailable("WhatsApp's media host did not answer in time.");
+    let body = match fetched.await.ok_or_else(late)?.map_err(|failure| refusal(&failure))? {
+        Fetched::Kept(file) => Ok(ResponseBody::Body(file)),
+        Fetched::Coming(coming, length) => body(*coming, length, share).map(ResponseBody::Stream),
     };
-    respond(bytes, mimetype.as_deref(), shown.media.and_then(|media| media.filename).as_deref())
+    let filename = shown.media.and_then(|media| media.filename);
+    body.and_then(|body| respond(body, mimetype.as_deref(), filename.as_deref()))
         .map_err(|error| failed("media", &error))
 }
 
-/// WhatsApp keeps media for some weeks.
-fn gone_or_unreachable(error: &str) -> ApiError {
-    if ["404", "410"].iter().any(|status| error.contains(status)) {
-        return ApiError::new(ErrorCode::NotFound, "WhatsApp does not have this media any more.");
-    }
-    ApiError::unavailable("WhatsApp's media host could not be reached, or what it has is damaged; try again.")
+fn too_large() -> ApiError {
+    ApiError::conflict("The media is larger than what the gateway fetches.").with("maxBytes", MAX_BYTES)
 }
 
-fn respond(bytes: Vec<u8>, mimetype: Option<&str>, filename: Option<&str>) -> worker::Result<Response> {
+fn refusal(failure: &Failure) -> ApiError {
+    worker::console_warn!("a medium could not be fetched: {failure}");
+    match failure {
+        Failure::TooLarge => too_large(),
+        Failure::Unnamed(_) => ApiError::not_found(),
+        Failure::Silent => ApiError::unavailable("WhatsApp's media host did not answer in time."),
+        // WhatsApp keeps media for some weeks.
+        failure if failure.is_gone() => {
+            ApiError::new(ErrorCode::NotFound, "WhatsApp does not have this media any more.")
+        }
+        _ => ApiError::unavailable(
+            "WhatsApp's media host could not be reached, or what it has is damaged; try again.",
+        ),
+    }
+}
+
+fn respond(body: ResponseBody, mimetype: Option<&str>, filename: Option<&str>) -> worker::Result<Response> {
     let headers = Headers::new();
     // A sender's word: never more than a type, and never shown as a page of ours.
     let is_plain = |text: &&str| text.len() <= 100 && text.bytes().all(|byte| (0x20..0x7f).contains(&byte));
@@ -88,7 +120,7 @@ fn respond(bytes: Vec<u8>, mimetype: Option<&str>, filename: Option<&str>) -> wo
         format!("attachment; filename*=UTF-8''{name}")
     };
     headers.set("content-disposition", &disposition)?;
-    Ok(Response::from_bytes(bytes)?.with_headers(headers))
+    Ok(Response::from_body(body)?.with_headers(headers))
 }
 
 /// RFC 8187, `ext-value`.

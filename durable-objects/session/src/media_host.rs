@@ -1,238 +1,219 @@
-//! A file goes to WhatsApp's media host, read and encrypted part by part: memory does not grow with it.
-//!
-//! The client library encrypts incrementally, but uploads from memory or from a blocking reader, which a Worker can't have.
-//! So the order of hosts, fresh credentials and resuming are here, as the library and WhatsApp Web do them.
+//! WhatsApp's media hosts, asked for a medium that is taken as it comes. The client library can stream a download too, but
+//! only through a blocking `std::io::Read`, which nothing in Workers can wait for: so its way from host to host, and to
+//! fresh credentials, is here once more (`download.rs` of whatsapp-rust). The rest of it is the library's.
 
-use std::cell::Cell;
-use std::io::sink;
-use std::rc::Rc;
+use std::fmt;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use futures::future::{Either, select};
-use futures::stream;
-use gateway_domain::message::media_type::File;
-use gateway_object::outbound::Answered;
-use gateway_sql::workerd::WorkerdSql;
-use serde::Deserialize;
-use whatsapp_rust::anyhow::{Error, Result};
-use whatsapp_rust::download::MediaType;
-use whatsapp_rust::mediaconn::MediaConn;
-use whatsapp_rust::wacore::net::WHATSAPP_WEB_ORIGIN;
-use whatsapp_rust::wacore::upload::{EncryptedMediaInfo, MediaEncryptor};
-use worker::worker_sys::FixedLengthStream as JsStream;
-use worker::{Delay, FixedLengthStream, Headers, Method, Request, RequestInit, RequestRedirect};
+use gateway_object::outbound::{Answered, Pieces, within};
+use whatsapp_rust::Client;
+use whatsapp_rust::download::{DownloadUtils, Downloadable, MediaRoute};
+use whatsapp_rust::wacore::download::DownloadRequest;
+use worker::{CacheMode, Request, RequestInit, RequestRedirect};
 
-use crate::clock;
-use crate::connection::Connection;
 use crate::http_client::address;
-use crate::outbox::StoredFile;
+use crate::media_verifier::{Expected, Flaw, Verified, Verifier};
 
-/// From so many encrypted bytes on the host is asked first whether it has some of them (WhatsApp Web).
-const RESUMABLE_BYTES: u64 = 5 * 1024 * 1024;
-/// What encryption adds at the end.
-const MAC_BYTES: u64 = 10;
-/// How long a host may take no byte, or not answer.
-const STALL: Duration = Duration::from_secs(30);
-/// The most of an answer that is read.
-const MAX_ANSWER_BYTES: usize = 64 * 1024;
+/// How long a host may say nothing.
+const SILENCE: Duration = Duration::from_secs(30);
+/// How much of a file is a step: what comes in smaller pieces is handed on in such.
+pub const STEP_BYTES: usize = 64 * 1_024;
 
-/// A file of the object's database.
-pub type Stored = StoredFile<WorkerdSql>;
-
-/// Where a file lies, and what opens it.
-pub struct Lying {
-    /// Its address.
-    pub url: String,
-    /// The same without the host.
-    pub direct_path: String,
-    /// Its keys, hashes and length.
-    pub encrypted: EncryptedMediaInfo,
+/// Why there is no file.
+pub enum Failure {
+    /// The message lacks what hosts are asked with.
+    Unnamed(String),
+    /// WhatsApp names no hosts.
+    NoRoute(String),
+    /// A host answers this instead.
+    Status(u16),
+    /// A host can't be reached, or breaks off.
+    Broken,
+    /// A host has stopped saying anything.
+    Silent,
+    /// The file is larger than what is fetched.
+    TooLarge,
+    /// What a host has is not the file.
+    Flawed(Flaw),
 }
 
-/// What a host answers.
-#[derive(Default, Deserialize)]
-struct Answer {
-    url: Option<String>,
-    direct_path: Option<String>,
-    /// `complete`, or how many bytes it has.
-    resume: Option<String>,
+/// A message's medium on WhatsApp's hosts.
+pub struct Medium<'a> {
+    /// Who knows the hosts.
+    pub client: &'a Client,
+    /// What the message says.
+    pub described: &'a dyn Downloadable,
+    /// How long the message says it is.
+    pub length: Option<u64>,
+    /// How long it may be.
+    pub most: u64,
 }
 
-/// Encrypts a file under a key of its own, and uploads it.
-///
-/// # Errors
-/// When no host takes it.
-pub async fn upload(connection: &Connection, file: Stored, kind: MediaType) -> Result<Lying> {
-    let key = clock::random();
-    let encrypted = encrypt(&file, key, kind).await?;
-    let upload = Upload { file: Rc::new(file), key, kind };
-    let token = URL_SAFE_NO_PAD.encode(encrypted.file_enc_sha256);
-    let mut hosts = connection.client.refresh_media_conn(false).await?;
-    let mut is_fresh = false;
-    loop {
-        match upload.to_one_of(&hosts, &token).await {
-            Ok((url, direct_path)) => return Ok(Lying { url, direct_path, encrypted }),
-            // The credentials are over.
-            Err(Refusal::Unauthorized) if !is_fresh => {
-                is_fresh = true;
-                hosts = connection.client.refresh_media_conn(true).await?;
-            }
-            Err(Refusal::Unauthorized) => return Err(Error::msg("the media host refuses fresh credentials")),
-            Err(Refusal::Other(error)) => return Err(error),
+/// A medium on its way. Dropping it ends the request.
+pub struct Coming {
+    pieces: Pieces,
+    /// None when the end has been seen.
+    verifier: Option<Verifier>,
+    verified: Option<Verified>,
+    /// What of the file has come and was not taken.
+    ready: Vec<u8>,
+}
+
+impl Failure {
+    /// Whether the credentials may be to blame, or an address that has changed with them.
+    const fn is_refusal(&self) -> bool {
+        matches!(self, Self::Status(401 | 403 | 404 | 410))
+    }
+
+    /// Whether WhatsApp does not have the file any more.
+    #[must_use]
+    pub const fn is_gone(&self) -> bool {
+        matches!(self, Self::Status(404 | 410))
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, text: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unnamed(why) => write!(text, "its message does not say enough: {why}"),
+            Self::NoRoute(why) => write!(text, "nobody can be asked: {why}"),
+            Self::Status(status) => write!(text, "status {status}"),
+            Self::Broken => write!(text, "the host can't be reached, or broke off"),
+            Self::Silent => write!(text, "the host says nothing any more"),
+            Self::TooLarge => write!(text, "it is too large"),
+            Self::Flawed(flaw) => write!(text, "not the message's file: {flaw:?}"),
         }
     }
 }
 
-/// Of the whole only what identifies it is kept.
-async fn encrypt(file: &Stored, key: [u8; 32], kind: MediaType) -> Result<EncryptedMediaInfo> {
-    let plays = matches!(kind, MediaType::Audio | MediaType::Video);
-    let mut encryptor = MediaEncryptor::with_key_and_sidecar(key, kind, plays)?;
-    for part in 0..file.parts() {
-        encryptor.update_to_writer(&part_of(file, part)?, &mut sink())?;
-        // The isolate is not this session's alone.
-        Delay::from(Duration::ZERO).await;
-    }
-    encryptor.finalize_to_writer(&mut sink())
-}
-
-fn part_of(file: &Stored, part: u64) -> Result<Vec<u8>> {
-    file.part(part, 0, usize::MAX).map_err(|error| Error::msg(error.to_string()))
-}
-
-/// One file under one key: its encrypted bytes are the same every time.
-struct Upload {
-    file: Rc<Stored>,
-    key: [u8; 32],
-    kind: MediaType,
-}
-
-/// Why a host did not take it.
-enum Refusal {
-    Unauthorized,
-    Other(Error),
-}
-
-impl From<worker::Error> for Refusal {
-    fn from(error: worker::Error) -> Self {
-        Self::Other(Error::msg(error.to_string()))
+impl From<Flaw> for Failure {
+    fn from(flaw: Flaw) -> Self {
+        Self::Flawed(flaw)
     }
 }
 
-impl Upload {
-    /// As many bytes as are uploaded: a last block is always padded.
-    fn length(&self) -> u64 {
-        (self.file.length() / 16 + 1) * 16 + MAC_BYTES
-    }
-
-    async fn to_one_of(&self, hosts: &MediaConn, token: &str) -> Result<(String, String), Refusal> {
-        let mut last = Error::msg("there are no media hosts");
-        for host in &hosts.hosts {
-            let path = self.kind.upload_path();
-            let url = format!("https://{}{path}/{token}?auth={}&token={token}", host.hostname, hosts.auth);
-            match self.to(&url).await {
-                Ok(lies) => return Ok(lies),
-                Err(Refusal::Unauthorized) => return Err(Refusal::Unauthorized),
-                Err(Refusal::Other(error)) => last = error,
-            }
-        }
-        Err(Refusal::Other(last))
-    }
-
-    async fn to(&self, url: &str) -> Result<(String, String), Refusal> {
-        let mut offset = 0;
-        if self.length() >= RESUMABLE_BYTES {
-            // Whatever goes wrong with that question, the whole can be uploaded.
-            let had = exchange(&format!("{url}&resume=1"), None, &Cell::new(0)).await.unwrap_or_default();
-            match (had.resume.as_deref(), had.url, had.direct_path) {
-                (Some("complete"), Some(url), Some(path)) => return Ok((url, path)),
-                (Some(bytes), ..) => {
-                    let known = bytes.parse().ok().filter(|bytes| *bytes < self.length());
-                    offset = known.unwrap_or_default();
+impl Medium<'_> {
+    /// Fetches all of it to verify it, and keeps it if it is no longer than `keep`.
+    ///
+    /// # Errors
+    /// When no host has it.
+    pub async fn verify(&self, keep: usize) -> Result<(Verified, Option<Vec<u8>>), Failure> {
+        self.on_any_host(None, async |mut coming| {
+            let announced = self.length.and_then(|length| usize::try_from(length).ok());
+            let mut kept = announced
+                .is_none_or(|length| length <= keep)
+                .then(|| Vec::with_capacity(announced.unwrap_or_default()));
+            while let Some(step) = coming.next().await? {
+                kept = kept.filter(|kept| kept.len() + step.len() <= keep);
+                if let Some(kept) = &mut kept {
+                    kept.extend_from_slice(&step);
                 }
-                _ => {}
             }
-        }
-        let url = if offset > 0 { format!("{url}&file_offset={offset}") } else { url.to_owned() };
-        let sent = Rc::new(Cell::new(0));
-        let body = FixedLengthStream::wrap(self.encrypted(offset, Rc::clone(&sent))?, self.length() - offset);
-        let answer = exchange(&url, Some(body), &sent).await?;
-        let lies = answer.url.zip(answer.direct_path);
-        lies.ok_or_else(|| Refusal::Other(Error::msg("the media host does not say where it lies")))
+            Ok((coming.verified.ok_or(Failure::Broken)?, kept))
+        })
+        .await
     }
 
-    /// The encrypted bytes behind an offset; `sent` counts what was taken of them.
-    fn encrypted(
+    /// Fetches it again, to hand it on; the first of it has come.
+    ///
+    /// # Errors
+    /// When no host has it.
+    pub async fn again(&self, verified: &Verified) -> Result<Coming, Failure> {
+        self.on_any_host(Some(verified), async |mut coming| {
+            coming.fill().await?;
+            Ok(coming)
+        })
+        .await
+    }
+
+    async fn on_any_host<T>(
         &self,
-        offset: u64,
-        sent: Rc<Cell<u64>>,
-    ) -> Result<impl futures::Stream<Item = worker::Result<Vec<u8>>> + 'static, Refusal> {
-        let encryptor = MediaEncryptor::with_key(self.key, self.kind).map_err(Refusal::Other)?;
-        let state = (Rc::clone(&self.file), Some(encryptor), 0, offset);
-        Ok(stream::try_unfold(state, move |(file, encryptor, mut part, mut skip)| {
-            let sent = Rc::clone(&sent);
-            async move {
-                let Some(encryptor) = encryptor else { return Ok(None) };
-                let broken = |error: Error| worker::Error::RustError(error.to_string());
-                let mut bytes = Vec::new();
-                let mut left = Some(encryptor);
-                while let Some(mut encryptor) = left.take() {
-                    if part < file.parts() {
-                        encryptor.update(&part_of(&file, part).map_err(broken)?, &mut bytes);
-                        part += 1;
-                        left = Some(encryptor);
-                    } else {
-                        encryptor.finalize(&mut bytes).map_err(broken)?;
+        before: Option<&Verified>,
+        mut take: impl AsyncFnMut(Coming) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let mut last = Failure::NoRoute("no hosts".to_owned());
+        for is_refreshed in [false, true] {
+            for request in self.requests(is_refreshed).await? {
+                let taken = async { take(self.ask(&request, before).await?).await };
+                match taken.await {
+                    Ok(taken) => return Ok(taken),
+                    // Nor is it smaller on another host.
+                    Err(Failure::Flawed(Flaw::Longer)) if self.length.is_none() => {
+                        return Err(Failure::TooLarge);
                     }
-                    let passed = usize::try_from(skip).unwrap_or(usize::MAX).min(bytes.len());
-                    bytes.drain(..passed);
-                    skip = skip.saturating_sub(passed as u64);
-                    if !bytes.is_empty() {
-                        break;
-                    }
+                    Err(failure) => last = failure,
                 }
-                sent.set(sent.get() + bytes.len() as u64);
-                Ok(Some((bytes, (file, left, part, skip))))
+                worker::console_warn!("a media host does not have a file: {last}");
+                if last.is_refusal() {
+                    break;
+                }
             }
-        }))
-    }
-}
-
-/// Asks a host, for as long as it takes bytes.
-async fn exchange(url: &str, body: Option<FixedLengthStream>, sent: &Cell<u64>) -> Result<Answer, Refusal> {
-    let mut asked = std::pin::pin!(ask(url, body));
-    let mut before = sent.get();
-    loop {
-        match select(asked, Delay::from(STALL)).await {
-            Either::Left((answered, _)) => return answered,
-            Either::Right(_) if sent.get() == before => {
-                return Err(Refusal::Other(Error::msg("the media host takes nothing more")));
-            }
-            Either::Right((_, unanswered)) => {
-                asked = unanswered;
-                before = sent.get();
+            if !last.is_refusal() {
+                break;
             }
         }
+        Err(last)
+    }
+
+    async fn requests(&self, is_refreshed: bool) -> Result<Vec<DownloadRequest>, Failure> {
+        // An address is asked as it is: there is nothing to be known of hosts.
+        let route = if self.described.static_url().is_some() {
+            MediaRoute::unauthenticated(Vec::new())
+        } else {
+            let hosts = self.client.refresh_media_conn(is_refreshed).await;
+            MediaRoute::from(&hosts.map_err(|error| Failure::NoRoute(error.to_string()))?)
+        };
+        DownloadUtils::prepare_download_requests(self.described, &route)
+            .map_err(|error| Failure::Unnamed(error.to_string()))
+    }
+
+    async fn ask(&self, request: &DownloadRequest, before: Option<&Verified>) -> Result<Coming, Failure> {
+        let most = self.length.unwrap_or(self.most);
+        let expected = Expected::of(self.described, &request.decryption, most)
+            .map_err(|error| Failure::Unnamed(error.to_string()))?;
+        let mut init = RequestInit::new();
+        // Where a host would lead on, nobody follows; and nothing is kept, nor is the second answer the first.
+        init.with_redirect(RequestRedirect::Manual).with_cache(CacheMode::NoStore);
+        let asked = Request::new_with_init(&address(&request.url), &init).map_err(|_| Failure::Broken)?;
+        let answered = within(SILENCE, Answered::to(asked)).await.ok_or(Failure::Silent)?;
+        let answered = answered.map_err(|_| Failure::Broken)?;
+        if !(200..300).contains(&answered.status()) {
+            return Err(Failure::Status(answered.status()));
+        }
+        let length = answered.header("content-length").and_then(|length| length.parse::<u64>().ok());
+        if length.is_some_and(|length| length > expected.most()) {
+            return Err(Flaw::Longer.into());
+        }
+        let expected = match before {
+            Some(verified) => expected.again(verified),
+            None => expected,
+        };
+        let verifier = Some(Verifier::new(expected));
+        Ok(Coming { pieces: answered.pieces(), verifier, verified: None, ready: Vec::new() })
     }
 }
 
-async fn ask(url: &str, body: Option<FixedLengthStream>) -> Result<Answer, Refusal> {
-    let headers = Headers::new();
-    headers.set("content-type", "application/octet-stream")?;
-    headers.set("origin", WHATSAPP_WEB_ORIGIN)?;
-    let mut init = RequestInit::new();
-    init.with_method(Method::Post).with_headers(headers).with_redirect(RequestRedirect::Manual);
-    if let Some(body) = body {
-        init.with_body(Some(JsStream::from(body).readable().into()));
+impl Coming {
+    /// The next step of the file; none when all of it has been taken. Its end comes when the whole is verified.
+    ///
+    /// # Errors
+    /// When there is no more of it, or it is not what it must be.
+    pub async fn next(&mut self) -> Result<Option<Vec<u8>>, Failure> {
+        self.fill().await?;
+        Ok(Some(std::mem::take(&mut self.ready)).filter(|step| !step.is_empty()))
     }
-    let mut answered = Answered::to(Request::new_with_init(&address(url), &init)?).await?;
-    let status = answered.status();
-    let mut body = Vec::new();
-    answered.read(&mut body, MAX_ANSWER_BYTES).await;
-    match status {
-        401 | 403 => Err(Refusal::Unauthorized),
-        200..=299 => serde_json::from_slice(&body).map_err(|error| Refusal::Other(error.into())),
-        _ => Err(Refusal::Other(Error::msg(format!("the media host answers {status}")))),
+
+    async fn fill(&mut self) -> Result<(), Failure> {
+        while self.ready.len() < STEP_BYTES
+            && let Some(verifier) = &mut self.verifier
+        {
+            let piece = within(SILENCE, self.pieces.next()).await.ok_or(Failure::Silent)?;
+            if let Some(piece) = piece.map_err(|_| Failure::Broken)? {
+                verifier.feed(&piece, &mut self.ready)?;
+            } else if let Some(verifier) = self.verifier.take() {
+                self.verified = Some(verifier.finish(&mut self.ready)?);
+            }
+        }
+        Ok(())
     }
 }

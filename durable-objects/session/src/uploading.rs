@@ -16,7 +16,7 @@ use whatsapp_rust::download::MediaType;
 use crate::call::HoldPoint;
 use crate::composing::{self, Around, Secret, Uploaded};
 use crate::connection::Connection;
-use crate::media_host::{self, Stored};
+use crate::media_upload::{self, Stored};
 use crate::outbox::Entry;
 use crate::room::{Room, failed};
 use crate::sending::own_key;
@@ -115,7 +115,7 @@ impl AFile<'_> {
             MediaKind::Document => MediaType::Document,
             MediaKind::Sticker => MediaType::Sticker,
         };
-        let lying = media_host::upload(connection, stored, kind).await.map_err(|error| {
+        let lying = media_upload::upload(connection, stored, kind).await.map_err(|error| {
             worker::console_warn!("a file could not be uploaded: {error}");
             Unsent::Later("WhatsApp's media host did not take the file".to_owned())
         })?;

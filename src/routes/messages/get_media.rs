@@ -13,7 +13,7 @@ use crate::request::{Query, SessionId};
 use crate::routes::sessions::find;
 use crate::session_object::SessionObject;
 
-/// A message's media, fetched from WhatsApp, verified and decrypted, 16 MiB at most. It is not kept: each call fetches it.
+/// A message's media, fetched from WhatsApp, verified and decrypted, 100 MiB at most. It is not kept: each call fetches it.
 #[utoipa::path(get, path = "/api/v1/sessions/{session}/messages/{mid}/media", operation_id = "getMessageMedia", tag = "Messages",
     params(("session" = String, Path, description = "The session's id."),
            ("mid" = String, Path, description = "The message's id on WhatsApp."),
@@ -35,5 +35,5 @@ pub async fn get_media(
     if row.was_never_started() {
         return Err(ApiError::not_found().into());
     }
-    SessionObject::of(&env, &row).stream(Call::Media { id: mid, chat }).await
+    SessionObject::of(&env, &row).pass(Call::Media { id: mid, chat }).await
 }

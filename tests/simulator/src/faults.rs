@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 use crate::account::DeviceAddress;
-pub use kinds::{CodeStage, Kind, Stage, Transfer};
+pub use kinds::{CodeStage, Damage, Kind, Stage, Transfer};
 
 /// Whom it hits; nobody in particular is everybody.
 #[derive(Clone, Debug, PartialEq, Eq)]

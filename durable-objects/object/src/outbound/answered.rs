@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::future::{Either, select};
-use worker::{AbortController, Delay, Fetch, Request, Response};
+use worker::{AbortController, ByteStream, Delay, Fetch, Request, Response};
 
 /// A body that comes in more pieces is not read on. Each costs a turn of the isolate, and whoever sends single bytes would
 /// have millions of them; 64 MiB in pieces of a kilobyte are so many.
@@ -23,6 +23,12 @@ pub async fn within<F: Future>(time: Duration, work: F) -> Option<F::Output> {
 /// An answer whose body is still to come.
 pub struct Answered {
     response: Response,
+    under_way: UnderWay,
+}
+
+/// A body on its way, piece by piece.
+pub struct Pieces {
+    stream: Option<ByteStream>,
     _under_way: UnderWay,
 }
 
@@ -60,7 +66,7 @@ impl Answered {
         let signal = aborter.signal();
         let under_way = UnderWay(Some(aborter));
         let response = Fetch::Request(request).send_with_signal(&signal).await?;
-        Ok(Self { response, _under_way: under_way })
+        Ok(Self { response, under_way })
     }
 
     /// The status.
@@ -73,6 +79,13 @@ impl Answered {
     #[must_use]
     pub fn header(&self, name: &str) -> Option<String> {
         self.response.headers().get(name).ok().flatten()
+    }
+
+    /// The body, for who takes it as it comes.
+    #[must_use]
+    pub fn pieces(mut self) -> Pieces {
+        // A status without a body has no stream.
+        Pieces { stream: self.response.stream().ok(), _under_way: self.under_way }
     }
 
     /// Reads the body into `body`, `most` bytes of it. What was read stays there when this is dropped before its end.
@@ -105,5 +118,18 @@ impl Answered {
             }
         }
         End::Broken
+    }
+}
+
+impl Pieces {
+    /// The next piece; none when there is no more.
+    ///
+    /// # Errors
+    /// When it broke off.
+    pub async fn next(&mut self) -> worker::Result<Option<Vec<u8>>> {
+        match &mut self.stream {
+            Some(stream) => stream.next().await.transpose(),
+            None => Ok(None),
+        }
     }
 }

@@ -4,7 +4,7 @@
 mod answered;
 mod resolver;
 
-pub use answered::{Answered, End, within};
+pub use answered::{Answered, End, Pieces, within};
 use gateway_domain::configuration::{self, Read};
 use gateway_domain::outbound_address::{OutboundAddress, Reach, Refused};
 use resolver::Resolver;

@@ -35,6 +35,7 @@ mod large_files;
 mod ledger;
 mod lifecycle;
 mod linking;
+mod media;
 mod media_hosts;
 mod messages;
 mod outbox;
@@ -94,6 +95,7 @@ fn main() -> ExitCode {
     let all = [
         heartbeat::tests(),
         outbox_crashes::tests(),
+        media::tests(),
         outbox::tests(),
         pacing::tests(),
         linking::tests(),

@@ -11,8 +11,6 @@ use crate::harness::{Organization, Patience, Session, eventually, now_ms, tests}
 
 tests![
     a_message_is_shown_with_what_became_of_it,
-    media_is_handed_on_as_it_was_sent,
-    media_that_cannot_be_had_says_why,
     a_text_reaches_the_phone_under_every_spelling_of_its_number,
     a_text_arrives_byte_for_byte,
     a_text_to_oneself_arrives,
@@ -384,77 +382,6 @@ async fn a_message_is_shown_with_what_became_of_it() {
     }
     let stranger = Session::of(&Organization::new(), &session.id);
     stranger.get(&format!("/messages/{got}")).await.expect_error(404, "not_found");
-}
-
-/// A file nobody else has: media hosts tell files apart by their contents.
-fn some_file(length: usize) -> (Vec<u8>, String) {
-    use base64::Engine;
-    let mut file = vec![0; length];
-    rand::fill(&mut file[..]);
-    let data = base64::prelude::BASE64_STANDARD.encode(&file);
-    (file, data)
-}
-
-async fn media_is_handed_on_as_it_was_sent() {
-    let (session, me) = Session::working().await;
-    let other = me.simulator.phone().await;
-    let kinds = [
-        ("image", json!({ "mimetype": "image/jpeg", "caption": "look" }), 300_000),
-        ("video", json!({ "mimetype": "video/mp4" }), 1_000_000),
-        ("video", json!({ "mimetype": "video/mp4", "ptv": true }), 70_000),
-        ("audio", json!({ "mimetype": "audio/ogg; codecs=opus", "ptt": true }), 1),
-        ("document", json!({ "mimetype": "application/pdf", "fileName": "Ünï; \"x\".pdf" }), 4_096),
-        ("sticker", json!({ "mimetype": "image/webp" }), 15),
-    ];
-    for (kind, mut message, length) in kinds {
-        let (file, data) = some_file(length);
-        message["to"] = json!(me.number);
-        message["kind"] = json!(kind);
-        message["data"] = json!(data);
-        let id = other.writes(&message).await;
-        let event = session.event_of("message", &id).await;
-        assert_eq!(event["payload"]["hasMedia"], true, "{event}");
-        let shown = session.get(&format!("/messages/{id}")).await.expect(200);
-        assert_eq!(
-            (&shown["hasMedia"], &shown["media"]["mimetype"]),
-            (&json!(true), &message["mimetype"]),
-            "{shown}"
-        );
-        let media = session.get(&format!("/messages/{id}/media")).await;
-        assert_eq!(media.status, 200, "{kind}: {}", media.text());
-        assert!(media.bytes == file, "{kind}: other bytes ({} of {})", media.bytes.len(), file.len());
-        assert_eq!(media.header("content-type"), message["mimetype"].as_str(), "{kind}");
-        // A sender's file is never a page of ours.
-        assert_eq!(media.header("x-content-type-options"), Some("nosniff"), "{kind}");
-        let disposition = if kind == "document" {
-            "attachment; filename*=UTF-8''%C3%9Cn%C3%AF%3B%20%22x%22.pdf"
-        } else {
-            "attachment"
-        };
-        assert_eq!(media.header("content-disposition"), Some(disposition), "{kind}");
-        let stranger = Session::of(&Organization::new(), &session.id);
-        stranger.get(&format!("/messages/{id}/media")).await.expect_error(404, "not_found");
-    }
-}
-
-async fn media_that_cannot_be_had_says_why() {
-    let (session, me) = Session::working().await;
-    let other = me.simulator.phone().await;
-    let (_, data) = some_file(2_000);
-    let id = other.writes(&json!({ "to": me.number, "kind": "image", "data": data })).await;
-    session.event_of("message", &id).await;
-    let shown = me.received(&id).await;
-    let path = format!("/messages/{id}/media");
-    assert_eq!(session.get(&path).await.status, 200);
-
-    // WhatsApp forgets it after some weeks.
-    let sha256 = shown["content"]["fileEncSha256"].as_str().unwrap();
-    let at = sha256.replace('+', "-").replace('/', "_").replace('=', "");
-    me.simulator.call(Method::DELETE, &format!("/media/{at}"), None).await.expect(204);
-    session.get(&path).await.expect_error(404, "not_found");
-
-    session.post(":stop").await.expect(200);
-    session.get(&path).await.expect_error(409, "conflict");
 }
 
 async fn reading_a_chat_sends_the_read_receipts() {

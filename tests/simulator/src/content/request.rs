@@ -19,6 +19,10 @@ pub struct Request {
 
     /// The file, in base64.
     data: Option<String>,
+    /// Instead, a file of so many bytes that nobody else has.
+    pub length: Option<usize>,
+    /// What the message says how long the file is, when that isn't true.
+    pub file_length: Option<u64>,
     pub mimetype: Option<String>,
     pub caption: Option<String>,
     pub file_name: Option<String>,

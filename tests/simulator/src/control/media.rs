@@ -33,6 +33,7 @@ fn shown(name: &str, blob: &Blob, key: Option<&Key>) -> Value {
         "uploadedBy": by.map(|by| Jid::pn_device(by.number.as_str(), by.device).to_string()),
         "uploads": record.uploads,
         "downloads": record.downloads,
+        "underWay": blob.under_way.count(),
         "gone": record.gone,
         "fileSha256": key.map(|key| hex::encode(&key.sha256)),
         "mimetype": key.map(|key| &key.mimetype),

@@ -38,6 +38,25 @@ pub enum Transfer {
     Download,
 }
 
+/// What is wrong with a file that is downloaded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Damage {
+    /// Its last byte, which is of its MAC.
+    #[default]
+    Mac,
+    /// A byte in its middle.
+    Middle,
+    /// It lacks its last byte, and says that it is so long.
+    Short,
+    /// It has a byte more, and says so.
+    Long,
+    /// The connection is lost in its middle.
+    Cut,
+    /// Nothing comes after its middle.
+    Stall,
+}
+
 /// What goes wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case", rename_all_fields = "camelCase")]
@@ -106,7 +125,12 @@ pub enum Kind {
     /// An upload breaks off after so many bytes, which the host keeps.
     MediaCut { bytes: usize },
     /// A downloaded file isn't what was uploaded.
-    MediaCorrupt,
+    MediaCorrupt {
+        #[serde(default)]
+        damage: Damage,
+        /// Only this download of a file, counted from 1; otherwise each.
+        download: Option<u32>,
+    },
     /// The phone can't upload a file again: 1 for some reason, 2 it has none, 3 it can't read the request.
     MediaRetryError { code: u8 },
     /// A pairing code is refused.

@@ -12,8 +12,9 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::transfer::{assembled, dropped, faults, matches, name_of_token, refused, sent};
-use super::{Record, bare};
+use super::download::{damaged_file, sent};
+use super::transfer::{assembled, dropped, faults, matches, name_of_token, refused};
+use super::{Fetched, Record, bare};
 use crate::faults::{Kind, Transfer};
 use crate::world::World;
 
@@ -126,25 +127,21 @@ async fn fetch(world: &World, host: usize, path: &str, uri: &Uri, headers: &Head
         return wrong;
     }
     match world.media.fetch(path) {
-        Ok(bytes) => {
-            let corrupt = |kind: &Kind| matches!(kind, Kind::MediaCorrupt).then_some(());
-            let bytes = match world.faults.take(peer.as_ref(), corrupt) {
-                Some(()) => corrupted(&bytes),
-                None => bytes,
+        Ok(Fetched { bytes, download, under_way }) => {
+            let damaged = |kind: &Kind| match kind {
+                Kind::MediaCorrupt { damage, download: only } if only.is_none_or(|only| only == download) => {
+                    Some(*damage)
+                }
+                _ => None,
             };
-            sent(&bytes, headers)
+            match world.faults.take(peer.as_ref(), damaged) {
+                Some(damage) => damaged_file(&bytes, damage, &under_way),
+                None => sent(&bytes, headers, &under_way),
+            }
         }
         Err(status) => {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::NOT_FOUND);
             refused(status.as_u16(), "no such file, or no longer")
         }
     }
-}
-
-fn corrupted(bytes: &Bytes) -> Bytes {
-    let mut bytes = bytes.to_vec();
-    if let Some(last) = bytes.last_mut() {
-        *last ^= 0xFF;
-    }
-    bytes.into()
 }

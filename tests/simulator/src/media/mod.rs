@@ -1,5 +1,6 @@
 //! The media hosts: encrypted files by their hash, and the credentials for bringing more.
 
+mod download;
 pub mod http;
 mod passes;
 pub mod retry;
@@ -17,6 +18,7 @@ use wacore::download::MediaType;
 use crate::account::DeviceAddress;
 use crate::content::File;
 use crate::store::{Kind, Rows, Shelf, Store};
+use download::UnderWay;
 use passes::Passes;
 pub use passes::conn;
 pub use transfer::Dropped;
@@ -52,6 +54,16 @@ pub struct Record {
 pub struct Blob {
     pub record: Record,
     pub bytes: Bytes,
+    /// Its downloads that have not come to an end.
+    pub under_way: UnderWay,
+}
+
+/// A file on its way to somebody.
+struct Fetched {
+    bytes: Bytes,
+    /// The how many-eth time it is downloaded.
+    download: u32,
+    under_way: UnderWay,
 }
 
 /// What a file was encrypted with, and what it is.
@@ -112,7 +124,10 @@ impl Media {
             let record: Record = serde_json::from_slice(head)?;
             shelves.last = shelves.last.max(record.number);
             shelves.total += bytes.len();
-            shelves.blobs.insert(name, Blob { record, bytes: Bytes::copy_from_slice(bytes) });
+            shelves.blobs.insert(
+                name,
+                Blob { record, bytes: Bytes::copy_from_slice(bytes), under_way: UnderWay::default() },
+            );
         }
         shelves.keys = rows.take_json(Kind::MediaKey, OWNER)?.into_iter().collect();
         Ok(())
@@ -138,7 +153,9 @@ impl Media {
         shelves.last += 1;
         let record = Record { uploads: 1, ..Record::new(shelves.last, kind, &name, by) };
         shelves.total += bytes.len();
-        shelves.blobs.insert(name.clone(), Blob { record: record.clone(), bytes });
+        shelves
+            .blobs
+            .insert(name.clone(), Blob { record: record.clone(), bytes, under_way: UnderWay::default() });
         shelves.keep(&name);
         shelves.make_room();
         record
@@ -191,8 +208,8 @@ impl Media {
         })
     }
 
-    /// The file at this place: its bytes, or the status with which it is refused.
-    fn fetch(&self, direct_path: &str) -> Result<Bytes, u16> {
+    /// The file at this place, or the status with which it is refused.
+    fn fetch(&self, direct_path: &str) -> Result<Fetched, u16> {
         let mut shelves = self.shelves();
         let found = shelves.blobs.values_mut().find(|blob| bare(&blob.record.direct_path) == direct_path);
         let blob = found.ok_or(404u16)?;
@@ -200,7 +217,11 @@ impl Media {
             return Err(status);
         }
         blob.record.downloads += 1;
-        Ok(blob.bytes.clone())
+        Ok(Fetched {
+            bytes: blob.bytes.clone(),
+            download: blob.record.downloads,
+            under_way: blob.under_way.clone(),
+        })
     }
 
     /// The beginning of an upload that broke off.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use rand::Rng as _;
+use tokio::task::spawn_blocking;
 use wacore::upload::encrypt_media_with_key_and_sidecar;
 use wacore_binary::{Jid, JidExt as _};
 use waproto::whatsapp::{Message, MessageKey};
@@ -37,13 +39,13 @@ pub async fn compose(
         target: target(&phone, &request.target)?,
         quoted: target(&phone, &request.quoted)?,
         album: album.map(|album| album.key),
-        uploaded: upload(world, account, &mut phone, request)?,
+        uploaded: upload(world, account, &mut phone, request).await?,
     };
     make::message(request, &with)
 }
 
 /// Encrypts the file under a new key and puts it where others find it.
-fn upload(
+async fn upload(
     world: &World,
     account: &Account,
     phone: &mut Phone,
@@ -51,10 +53,21 @@ fn upload(
 ) -> Composed<Option<Uploaded>> {
     let kind = request.kind()?;
     let Some((kind, usual)) = make::media_type(kind) else { return Ok(None) };
-    let Some(data) = request.data()? else { return Err("media needs data") };
+    let data = match (request.data()?, request.length) {
+        (Some(data), None) => data,
+        (None, Some(length)) => {
+            let mut data = vec![0; length];
+            phone.rng.fill_bytes(&mut data);
+            data
+        }
+        _ => return Err("media needs data or a length"),
+    };
+    let length = request.file_length.unwrap_or(data.len() as u64);
     let key = rng::bytes::<32>(&mut phone.rng);
-    let encrypted = encrypt_media_with_key_and_sidecar(&data, kind, Some(&key), None)
-        .map_err(|_| "a file that can't be encrypted")?;
+    // A large one takes seconds.
+    let encrypted = spawn_blocking(move || encrypt_media_with_key_and_sidecar(&data, kind, Some(&key), None));
+    let encrypted = encrypted.await.map_err(|_| "a file that can't be encrypted")?;
+    let encrypted = encrypted.map_err(|_| "a file that can't be encrypted")?;
     let owner = crate::account::DeviceAddress { number: account.number.clone(), device: 0 };
     let stored = world.media.store(kind.mms_type(), encrypted.data_to_upload.into(), Some(owner));
     let file = File {
@@ -67,7 +80,7 @@ fn upload(
     };
     world.media.learn(&file);
     let url = format!("https://{}{}", world.media.authority(), file.direct_path);
-    Ok(Some(Uploaded { file, length: data.len() as u64, url, sidecar: encrypted.streaming_sidecar }))
+    Ok(Some(Uploaded { file, length, url, sidecar: encrypted.streaming_sidecar }))
 }
 
 /// A conversation as its writer sees it.

@@ -89,6 +89,32 @@ async fn a_host_that_fails_is_passed_over_for_the_next() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_download_is_damaged_as_wanted_and_only_the_one_that_is_meant() {
+    let (simulated, companion) = talking().await;
+    let id = simulated.say(BOB, json!({ "to": ALICE, "kind": "document", "length": 1_000 })).await;
+    let got = companion.message("a document", |incoming| incoming.id == id).await;
+    let document = &got.message.document_message;
+    assert_eq!(document.file_length, Some(1_000));
+    let path = document.direct_path.clone().unwrap();
+    let whole = asked(&simulated, "GET", &path, &[], b"").await.body;
+    assert_eq!(whole.len(), 1_008 + 10);
+    let mut flipped = whole.clone();
+    flipped[509] ^= 0xFF;
+    let damaged =
+        [("middle", flipped), ("short", whole[..1_017].to_vec()), ("long", [&whole[..], &[0]].concat())];
+    for (damage, body) in damaged {
+        let fault = json!({ "kind": "media_corrupt", "damage": damage, "count": 1 });
+        simulated.fault(fault).await;
+        assert!(asked(&simulated, "GET", &path, &[], b"").await.body == body, "{damage}");
+        assert!(asked(&simulated, "GET", &path, &[], b"").await.body == whole, "{damage}");
+    }
+    simulated.fault(json!({ "kind": "media_corrupt", "download": 9 })).await;
+    assert!(asked(&simulated, "GET", &path, &[], b"").await.body == whole, "the eighth");
+    assert!(asked(&simulated, "GET", &path, &[], b"").await.body != whole, "the ninth");
+    assert_eq!(on_the_hosts(&simulated, document.file_enc_sha256.as_ref().unwrap()).await["underWay"], 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn credentials_that_have_expired_are_asked_for_again() {
     let (simulated, companion) = talking().await;
     upload(&companion, file(10, 1), MediaType::Image).await;
