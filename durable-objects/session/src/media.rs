@@ -5,14 +5,15 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use futures::stream::{self, Stream};
 use gateway_domain::error::{ApiError, ErrorCode};
 use gateway_object::budget::Share;
 use gateway_object::outbound::within;
 use whatsapp_rust::download::Downloadable;
-use whatsapp_rust::proto_helpers::MessageExt;
 use whatsapp_rust::waproto::whatsapp::Message;
 use worker::{Headers, Response, ResponseBody};
 
+use crate::inbound::content;
 use crate::media_address::is_whatsapps;
 use crate::media_body::body;
 use crate::media_host::{Coming, Failure, Medium, STEP_BYTES};
@@ -52,7 +53,7 @@ pub async fn fetch(room: &Rc<Room>, id: &str, chat: Option<&str>) -> Result<Resp
     let sender = shown.sender_jid.as_deref().unwrap_or_default();
     let message = messages.raw_of(&shown.chat_jid, sender, id).map_err(read)?;
     let message = message.ok_or_else(ApiError::not_found)?;
-    let content = message.get_base_message();
+    let content = content::unwrap(&message);
     let (described, length, mimetype) = medium(content).ok_or_else(ApiError::not_found)?;
     if !is_whatsapps(described.direct_path(), described.static_url()) {
         return Err(ApiError::not_found());
@@ -79,11 +80,19 @@ pub async fn fetch(room: &Rc<Room>, id: &str, chat: Option<&str>) -> Result<Resp
     let late = || ApiError::unavailable("WhatsApp's media host did not answer in time.");
     let body = match fetched.await.ok_or_else(late)?.map_err(|failure| refusal(&failure))? {
         Fetched::Kept(file) => Ok(ResponseBody::Body(file)),
-        Fetched::Coming(coming, length) => body(*coming, length, share).map(ResponseBody::Stream),
+        Fetched::Coming(coming, length) => body(steps(coming, share), length).map(ResponseBody::Stream),
     };
     let filename = shown.media.and_then(|media| media.filename);
     body.and_then(|body| respond(body, mimetype.as_deref(), filename.as_deref()))
         .map_err(|error| failed("media", &error))
+}
+
+/// What comes, which has its share of the memory meanwhile.
+fn steps(coming: Box<Coming>, share: Share) -> impl Stream<Item = Result<Vec<u8>, String>> {
+    stream::try_unfold((coming, share), async |(mut coming, share)| {
+        let step = coming.next().await.map_err(|failure| failure.to_string())?;
+        Ok(step.map(|step| (step, (coming, share))))
+    })
 }
 
 fn too_large() -> ApiError {

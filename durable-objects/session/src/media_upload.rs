@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use futures::future::{Either, select};
-use futures::stream;
+use futures::future::{Either, ready, select};
+use futures::stream::{self, Stream};
 use gateway_domain::message::media_type::File;
 use gateway_object::outbound::Answered;
 use gateway_sql::workerd::WorkerdSql;
@@ -21,12 +21,13 @@ use whatsapp_rust::download::MediaType;
 use whatsapp_rust::mediaconn::MediaConn;
 use whatsapp_rust::wacore::net::WHATSAPP_WEB_ORIGIN;
 use whatsapp_rust::wacore::upload::{EncryptedMediaInfo, MediaEncryptor};
-use worker::worker_sys::FixedLengthStream as JsStream;
-use worker::{Delay, FixedLengthStream, Headers, Method, Request, RequestInit, RequestRedirect};
+use worker::web_sys::ReadableStream;
+use worker::{Delay, Headers, Method, Request, RequestInit, RequestRedirect};
 
 use crate::clock;
 use crate::connection::Connection;
 use crate::http_client::address;
+use crate::media_body::body;
 use crate::outbox::StoredFile;
 
 /// From so many encrypted bytes on the host is asked first whether it has some of them (WhatsApp Web).
@@ -156,7 +157,7 @@ impl Upload {
         }
         let url = if offset > 0 { format!("{url}&file_offset={offset}") } else { url.to_owned() };
         let sent = Rc::new(Cell::new(0));
-        let body = FixedLengthStream::wrap(self.encrypted(offset, Rc::clone(&sent))?, self.length() - offset);
+        let body = body(self.encrypted(offset, Rc::clone(&sent))?, self.length() - offset)?;
         let answer = exchange(&url, Some(body), &sent).await?;
         let lies = answer.url.zip(answer.direct_path);
         lies.ok_or_else(|| Refusal::Other(Error::msg("the media host does not say where it lies")))
@@ -167,40 +168,54 @@ impl Upload {
         &self,
         offset: u64,
         sent: Rc<Cell<u64>>,
-    ) -> Result<impl futures::Stream<Item = worker::Result<Vec<u8>>> + 'static, Refusal> {
+    ) -> Result<impl Stream<Item = Result<Vec<u8>, String>> + 'static, Refusal> {
         let encryptor = MediaEncryptor::with_key(self.key, self.kind).map_err(Refusal::Other)?;
-        let state = (Rc::clone(&self.file), Some(encryptor), 0, offset);
-        Ok(stream::try_unfold(state, move |(file, encryptor, mut part, mut skip)| {
-            let sent = Rc::clone(&sent);
-            async move {
-                let Some(encryptor) = encryptor else { return Ok(None) };
-                let broken = |error: Error| worker::Error::RustError(error.to_string());
-                let mut bytes = Vec::new();
-                let mut left = Some(encryptor);
-                while let Some(mut encryptor) = left.take() {
-                    if part < file.parts() {
-                        encryptor.update(&part_of(&file, part).map_err(broken)?, &mut bytes);
-                        part += 1;
-                        left = Some(encryptor);
-                    } else {
-                        encryptor.finalize(&mut bytes).map_err(broken)?;
-                    }
-                    let passed = usize::try_from(skip).unwrap_or(usize::MAX).min(bytes.len());
-                    bytes.drain(..passed);
-                    skip = skip.saturating_sub(passed as u64);
-                    if !bytes.is_empty() {
-                        break;
-                    }
-                }
-                sent.set(sent.get() + bytes.len() as u64);
-                Ok(Some((bytes, (file, left, part, skip))))
+        let encryption =
+            Encryption { file: Rc::clone(&self.file), encryptor: Some(encryptor), part: 0, skip: offset };
+        Ok(stream::try_unfold(encryption, move |mut encryption| {
+            let step = encryption.step().map_err(|error| error.to_string());
+            if let Ok(Some(step)) = &step {
+                sent.set(sent.get() + step.len() as u64);
             }
+            ready(step.map(|step| step.map(|step| (step, encryption))))
         }))
     }
 }
 
+/// A file that is being encrypted, from some byte on.
+struct Encryption {
+    file: Rc<Stored>,
+    /// None at the end.
+    encryptor: Option<MediaEncryptor>,
+    part: u64,
+    skip: u64,
+}
+
+impl Encryption {
+    /// The next of it: what a part is encrypted to, or the last of that.
+    fn step(&mut self) -> Result<Option<Vec<u8>>> {
+        while let Some(mut encryptor) = self.encryptor.take() {
+            let mut bytes = Vec::new();
+            if self.part < self.file.parts() {
+                encryptor.update(&part_of(&self.file, self.part)?, &mut bytes);
+                self.part += 1;
+                self.encryptor = Some(encryptor);
+            } else {
+                encryptor.finalize(&mut bytes)?;
+            }
+            let passed = usize::try_from(self.skip).unwrap_or(usize::MAX).min(bytes.len());
+            bytes.drain(..passed);
+            self.skip = self.skip.saturating_sub(passed as u64);
+            if !bytes.is_empty() {
+                return Ok(Some(bytes));
+            }
+        }
+        Ok(None)
+    }
+}
+
 /// Asks a host, for as long as it takes bytes.
-async fn exchange(url: &str, body: Option<FixedLengthStream>, sent: &Cell<u64>) -> Result<Answer, Refusal> {
+async fn exchange(url: &str, body: Option<ReadableStream>, sent: &Cell<u64>) -> Result<Answer, Refusal> {
     let mut asked = std::pin::pin!(ask(url, body));
     let mut before = sent.get();
     loop {
@@ -217,14 +232,14 @@ async fn exchange(url: &str, body: Option<FixedLengthStream>, sent: &Cell<u64>) 
     }
 }
 
-async fn ask(url: &str, body: Option<FixedLengthStream>) -> Result<Answer, Refusal> {
+async fn ask(url: &str, body: Option<ReadableStream>) -> Result<Answer, Refusal> {
     let headers = Headers::new();
     headers.set("content-type", "application/octet-stream")?;
     headers.set("origin", WHATSAPP_WEB_ORIGIN)?;
     let mut init = RequestInit::new();
     init.with_method(Method::Post).with_headers(headers).with_redirect(RequestRedirect::Manual);
     if let Some(body) = body {
-        init.with_body(Some(JsStream::from(body).readable().into()));
+        init.with_body(Some(body.into()));
     }
     let mut answered = Answered::to(Request::new_with_init(&address(url), &init)?).await?;
     let status = answered.status();

@@ -290,6 +290,8 @@ async fn an_album_of(place: &Place, medias: &Value, files: &[Vec<u8>; 3]) {
     for (number, (message, file)) in received.iter().zip(files).enumerate() {
         let id = message["messageId"].as_str().unwrap();
         let mut message = place.with_file(id, file).await;
+        let answer = place.session.get(&format!("/messages/{id}/media")).await;
+        assert_eq!((answer.status, &answer.bytes), (200, file));
         let content = &mut message["content"];
         assert_eq!(taken(content, "album"), parent);
         let (kind, mimetype) = if number == 1 { ("video", "video/mp4") } else { ("image", "image/png") };
