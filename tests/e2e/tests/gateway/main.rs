@@ -33,6 +33,7 @@ mod lifecycle;
 mod linking;
 mod messages;
 mod outbox;
+mod outbox_limits;
 mod passkey;
 mod polls;
 mod recovery;
@@ -66,6 +67,7 @@ fn main() -> ExitCode {
     let all = [
         heartbeat::tests(),
         outbox::tests(),
+        outbox_limits::tests(),
         linking::tests(),
         passkey::tests(),
         polls::tests(),
