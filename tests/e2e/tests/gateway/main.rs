@@ -40,6 +40,7 @@ mod media_hosts;
 mod messages;
 mod outbox;
 mod outbox_crashes;
+mod outbox_limits;
 mod pacing;
 mod passkey;
 mod polls;
@@ -98,6 +99,7 @@ fn main() -> ExitCode {
         media::tests(),
         outbox::tests(),
         pacing::tests(),
+        outbox_limits::tests(),
         linking::tests(),
         passkey::tests(),
         polls::tests(),
