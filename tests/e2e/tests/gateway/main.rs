@@ -54,6 +54,7 @@ mod storm;
 mod sweep;
 mod timeline;
 mod timelock;
+mod victim;
 mod webhooks;
 
 use std::cell::Cell;
