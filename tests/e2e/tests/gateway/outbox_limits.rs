@@ -12,7 +12,6 @@ use crate::harness::{Patience, Session, eventually, send, tests, with_json};
 tests![
     a_receipt_is_the_acknowledgement_that_was_lost,
     a_late_ack_tells_no_less_than_a_receipt_did,
-    each_member_of_a_group_is_told_of,
     who_comes_back_at_the_time_they_were_told_is_let_through_before_the_queue,
     what_never_left_is_refused_at_once_when_the_session_has_ended,
     a_message_may_take_long_to_the_socket,
@@ -87,36 +86,6 @@ async fn a_late_ack_tells_no_less_than_a_receipt_did() {
     session.sent(&friend.number, "behind it").await;
     let told = session.statuses(id).await;
     assert_eq!(told.iter().map(|(status, _)| status.as_str()).collect::<Vec<_>>(), ["delivered", "read"]);
-}
-
-async fn each_member_of_a_group_is_told_of() {
-    let (session, me) = Session::working().await;
-    let (ann, ben) = (me.simulator.phone().await, me.simulator.phone().await);
-    let body = json!({ "subject": "Three", "creator": ann.number, "participants": [me.number, ben.number] });
-    let group = me.simulator.call(Method::POST, "/groups", Some(&body)).await.expect(201);
-    let group = group["jid"].as_str().unwrap();
-    let id = session.sent(group, "hello, both").await;
-    for phone in [&ann, &ben] {
-        phone.received(&id).await;
-    }
-    ann.read(group, &[&id]).await;
-    ben.read(group, &[&id]).await;
-    // Again, which is no news.
-    ann.read(group, &[&id]).await;
-    let told = eventually("four receipts", Patience::seconds(30), async || {
-        let told = session.statuses(&id).await;
-        if told.len() >= 4 { Ok(told) } else { Err(format!("{told:?}")) }
-    })
-    .await;
-    assert_eq!(told.len(), 4, "{told:?}");
-    for phone in [&ann, &ben] {
-        let names = [json!(phone.jid), json!(phone.lid)];
-        let of = told.iter().filter(|(_, sender)| names.contains(sender));
-        let statuses: Vec<&str> = of.map(|(status, _)| status.as_str()).collect();
-        assert_eq!(statuses, ["delivered", "read"], "{}: {told:?}", phone.jid);
-    }
-    let path = format!("/messages/{id}?chat={group}");
-    assert_eq!(session.get(&path).await.expect(200)["status"], "read");
 }
 
 async fn who_comes_back_at_the_time_they_were_told_is_let_through_before_the_queue() {
