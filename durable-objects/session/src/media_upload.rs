@@ -224,7 +224,7 @@ async fn exchange(url: &str, body: Option<ReadableStream>, sent: &Cell<u64>) -> 
             Either::Right(_) if sent.get() == before => {
                 return Err(Refusal::Other(Error::msg("the media host takes nothing more")));
             }
-            Either::Right((_, unanswered)) => {
+            Either::Right(((), unanswered)) => {
                 asked = unanswered;
                 before = sent.get();
             }

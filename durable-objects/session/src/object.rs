@@ -206,11 +206,7 @@ async fn answer(
             media::fetch(room, &id, chat.as_deref()).await
         }
         Call::ReadChat { chat } => reply(&reading_chats::read(room, &chat).await?),
-        Call::KeepPart { lot, file, part } => {
-            let (_, behind) = files.split().ok_or_else(ApiError::internal)?;
-            let bytes = behind.first().ok_or_else(ApiError::internal)?;
-            reply(&sending::keep_part(room, &lot, file, part, bytes)?)
-        }
+        Call::KeepPart { lot, file, part } => reply(&sending::keep_part(room, &lot, file, part, &files)?),
         Call::RefuseLot { lot } => reply(&sending::refuse_lot(room, &lot)?),
         Call::Send(send) => sending::send(room, send, files).await,
         Call::Outbox { id } => reply(&sending::outbox_entry(room, &id)?),

@@ -292,7 +292,15 @@ fn examine(room: &Rc<Room>, send: &Send, files: &[&[u8]]) -> Result<(), ApiError
 ///
 /// # Errors
 /// 409 or 503 when the session can't send in its state, 429 when there is no room.
-pub fn keep_part(room: &Rc<Room>, lot: &str, file: usize, part: usize, bytes: &[u8]) -> Result<(), ApiError> {
+pub fn keep_part(
+    room: &Rc<Room>,
+    lot: &str,
+    file: usize,
+    part: usize,
+    files: &Files,
+) -> Result<(), ApiError> {
+    let (_, behind) = files.split().ok_or_else(ApiError::internal)?;
+    let bytes = behind.first().ok_or_else(ApiError::internal)?;
     let status = room.status();
     if !room.record()?.lifecycle.paired || !status.is_live() {
         return Err(cannot_send(status));

@@ -96,7 +96,7 @@ impl AFile<'_> {
         connection: &Rc<Connection>,
         entry: &Entry,
     ) -> Result<Uploaded, Unsent> {
-        let lot = room.journal.outbox().lot(&entry.id).map_err(unreadable)?;
+        let lot = room.journal.outbox().lot(&entry.id).map_err(|error| unreadable(&error))?;
         let (number, served) = match &self.media.source {
             Source::Data(number) => (*number, None),
             // Behind those that came with the request.
@@ -105,7 +105,7 @@ impl AFile<'_> {
                 (number, self.fetch(room, entry, &lot, number, url).await?)
             }
         };
-        let stored = room.journal.outbox().file(&lot, number).map_err(unreadable)?.owned();
+        let stored = room.journal.outbox().file(&lot, number).map_err(|error| unreadable(&error))?.owned();
         let facts = self.media.examine(&stored, &self.path, served.as_deref()).map_err(Unsent::Refused)?;
         let thumbnail = if self.media.kind == MediaKind::Image { preview(&stored).await? } else { None };
         let kind = match self.media.kind {
@@ -144,7 +144,7 @@ impl AFile<'_> {
         url: &str,
     ) -> Result<Option<String>, Unsent> {
         let outbox = room.journal.outbox();
-        outbox.drop_file(lot, number).map_err(unreadable)?;
+        outbox.drop_file(lot, number).map_err(|error| unreadable(&error))?;
         let (mut part, mut bytes, mut broken) = (0, Vec::new(), None);
         let mut keep = |bytes: Vec<u8>| {
             let kept = outbox.add_part(lot, number, part, bytes);
@@ -168,7 +168,7 @@ impl AFile<'_> {
             keep(bytes);
         }
         match (broken, fetched) {
-            (Some(error), _) => Err(unreadable(error)),
+            (Some(error), _) => Err(unreadable(&error)),
             (None, Ok(served)) => Ok(served),
             (None, Err(unfetched))
                 if unfetched.may_pass && entry.is_async && entry.attempts < MOST_FETCHES =>
@@ -188,6 +188,6 @@ async fn preview(stored: &Stored) -> Result<Option<Vec<u8>>, Unsent> {
     Ok(thumbnail::jpeg(&stored.read(0, length)))
 }
 
-fn unreadable(error: SqlError) -> Unsent {
-    Unsent::Refused(failed("a file can't be read or written", &error))
+fn unreadable(error: &SqlError) -> Unsent {
+    Unsent::Refused(failed("a file can't be read or written", error))
 }

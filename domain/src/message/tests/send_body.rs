@@ -58,7 +58,7 @@ fn a_number_in_a_body_is_no_file() {
 
 #[test]
 fn what_is_no_base64_is_found_wherever_it_is() {
-    let clean = base64(&[7; 60_000]);
+    let clean = base64(&vec![7; 60_000]);
     for (at, wrong) in [
         (0, "="),
         (1, " "),
@@ -69,14 +69,16 @@ fn what_is_no_base64_is_found_wherever_it_is() {
         (40_000, "ä"),
         (79_999, "\\\""),
     ] {
-        let data = [&clean[..at], wrong, &clean[at..]].concat();
+        let (before, behind) = clean.split_at(at);
+        let data = [before, wrong, behind].concat();
         let body = format!(r#"{{"media":{{"data":"{data}"}}}}"#);
         for piece in [1, 1_000, 200_000] {
             assert!(apart_in(body.as_bytes(), piece).1[0].is_damaged, "{at} {wrong}");
         }
     }
     // Letters of both alphabets, far from each other.
-    let mixed = ["-", &clean[1..79_000], "+", &clean[79_001..]].concat();
+    let mixed = ["-", &clean, "+AAA"].concat();
+    let mixed = mixed.replacen('B', "", 1);
     assert!(apart(format!(r#"{{"media":{{"data":"{mixed}"}}}}"#).as_bytes()).1[0].is_damaged);
 }
 
@@ -86,7 +88,7 @@ fn more_than_there_may_be_is_not_kept() {
     let mut taken = 0;
     let mut take = |_, bytes: &[u8]| taken += bytes.len();
     reading.feed(br#"{"media":{"data":""#, &mut take);
-    let piece = [b'A'; 1 << 20];
+    let piece = vec![b'A'; 1 << 20];
     for _ in 0..100 {
         reading.feed(&piece, &mut take);
     }

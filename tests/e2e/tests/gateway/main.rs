@@ -60,9 +60,10 @@ mod webhooks;
 use std::cell::Cell;
 use std::process::ExitCode;
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use libtest_mimic::{Arguments, Trial};
+use tokio::time::Instant;
 
 /// Tests wait far more than they work.
 const AT_ONCE: usize = 14;

@@ -121,8 +121,8 @@ async fn what_never_left_is_refused_at_once_when_the_session_has_ended() {
     };
     let ends = async {
         eventually("a send to stand", Patience::seconds(20), async || {
-            let held = hold(Some("stored")).await;
-            if held["held"] == true { Ok(()) } else { Err(held.to_string()) }
+            let standing = hold(Some("stored")).await;
+            if standing["held"] == 1 { Ok(()) } else { Err(standing.to_string()) }
         })
         .await;
         session.post(":stop").await.expect(200);

@@ -4,13 +4,14 @@ use std::io::Write as _;
 use std::ops::Deref;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rand::RngExt as _;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Child;
 use tokio::sync::{Mutex, MutexGuard};
+use tokio::time::Instant;
 
 use super::Gateway;
 use super::gateway::environment;
