@@ -140,11 +140,11 @@ async fn who_comes_back_at_the_time_they_were_told_is_let_through_before_the_que
 async fn what_never_left_is_refused_at_once_when_the_session_has_ended() {
     let (session, me) = Session::working().await;
     let friend = me.simulator.phone().await;
-    let hold = async |point: Option<&str>| {
+    let stand_at = async |point: Option<&str>| {
         let path = format!("/simulator/sessions/{}/hold", session.id);
         session.organization.post_json(&path, &json!({ "point": point })).await.expect(200)
     };
-    hold(Some("stored")).await;
+    stand_at(Some("stored")).await;
     let body = json!({ "type": "text", "to": friend.number, "text": "never" });
     let asks = async || {
         let request = session.organization.request(Method::POST, &session.path("/messages"));
@@ -152,8 +152,8 @@ async fn what_never_left_is_refused_at_once_when_the_session_has_ended() {
     };
     let ends = async {
         eventually("a send to stand", Patience::seconds(20), async || {
-            let held = hold(Some("stored")).await;
-            if held["held"] == true { Ok(()) } else { Err(held.to_string()) }
+            let answer = stand_at(Some("stored")).await;
+            if answer["held"] == true { Ok(()) } else { Err(answer.to_string()) }
         })
         .await;
         session.post(":stop").await.expect(200);
