@@ -243,8 +243,8 @@ mod tests {
         let (turns, mut now) = (Turns::default(), NOW);
         let rules = Rules { limits: Limits { per_minute: 1, per_hour: 0 }, ..Rules::default() };
         begin(&outbox, "a", false, now);
-        let queued = NewEntry { id: "q", message_id: "q", chat: "q", is_async: true, request: None };
-        outbox.add(&queued, &[], now).unwrap();
+        let waiting = NewEntry { id: "q", message_id: "q", chat: "q", is_async: true, request: None };
+        outbox.add(&waiting, &[], now).unwrap();
         let (told, queues) = refused(&turns, &rules, &outbox, now + 1);
         assert_eq!((told, queues), (now + 60_001, now + 60_001 + KEPT_MS + 1));
         // Again before its time is the same; at its time they go.
