@@ -331,9 +331,13 @@ impl Walk {
             Effect::Delivered(list) => {
                 let list = self.organization.get(&format!("{list}?limit=200")).await.expect(200);
                 let list = list["data"].as_array().unwrap();
-                // Each was made for an occasion of its own.
-                let mut all: Vec<String> =
-                    list.iter().map(|one| format!("{} {}", one["id"], one["createdAt"])).collect();
+                // Each was made for an occasion of its own, and one that is delivered again waits again.
+                let shown = |one: &Value| {
+                    ["id", "createdAt", "status", "attempts", "deliveredAt"]
+                        .map(|field| one[field].to_string())
+                        .join(" ")
+                };
+                let mut all: Vec<String> = list.iter().map(shown).collect();
                 all.sort();
                 json!(all)
             }
@@ -366,6 +370,18 @@ impl Walk {
                 session.wait_for_status("logged_out", SOON).await;
                 session.post(":start").await.expect(200);
                 session.pair(phone).await;
+            }
+            Effect::Delivered(list) => {
+                eventually("it to be delivered", SOON, async || {
+                    let list = self.organization.get(&format!("{list}?limit=200")).await.expect(200);
+                    let mut list = list["data"].as_array().unwrap().iter();
+                    if list.all(|one| one["status"] == "delivered") {
+                        Ok(())
+                    } else {
+                        Err(format!("{list:?}"))
+                    }
+                })
+                .await;
             }
             Effect::Signed(phone) => {
                 eventually("the owner's signature", SOON, async || {
