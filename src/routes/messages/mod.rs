@@ -59,8 +59,8 @@ enum Sent {
         ("RateLimit-Policy" = String, description = "As of 200."),
     ))]
     Limited(ApiError),
-    /// WhatsApp, or the session, did not answer in time. With `details.outboxId` it may still be sent: the outcome is told as
-    /// `message.status` and at `GET …/outbox/{outboxId}`. Without it nothing will be sent.
+    /// WhatsApp, or the session, did not answer in time. With `details.outboxId` something was sent, or may still be: what becomes
+    /// of it is told as `message.status` and at `GET …/outbox/{outboxId}`. Without it nothing will be sent.
     #[response(status = 503)]
     Unavailable(ApiError),
 }

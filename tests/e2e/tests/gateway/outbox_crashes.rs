@@ -174,6 +174,10 @@ impl Scene {
     async fn set_up(&mut self) -> Vec<String> {
         self.held().await;
         let mut faults = Vec::new();
+        if self.victims.iter().any(|victim| matches!(victim.stand, Unacked(_))) {
+            // Or the receipts would say what the acks don't.
+            faults.push(self.me.fault(json!({ "kind": "receipt_drop" })).await);
+        }
         for victim in &mut self.victims {
             victim.known = victim.friend.messages().await.len();
             if let Unacked(skip) = victim.stand {
