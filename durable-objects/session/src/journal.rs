@@ -3,6 +3,10 @@
 //! Every method is synchronous, so whatever a caller writes between two awaits is one atomic, durable write of
 //! the object; frames and answers that follow are held back until it is (Cloudflare, "output gate").
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
 use gateway_domain::event::Envelope;
 use gateway_domain::lifecycle::Lifecycle;
 use gateway_domain::linking::PairingCode;
@@ -16,6 +20,8 @@ use crate::messages::Messages;
 use crate::names::Names;
 use crate::outbox::Outbox;
 
+/// Beyond every `seq`: the largest whole number that JavaScript has.
+const MAX_SEQ: u64 = (1 << 53) - 1;
 /// How many old events are trimmed at a time.
 const TRIMMED_AT_ONCE: u32 = 500;
 /// How many bytes of events are read at a time; more only where one alone is larger.
@@ -106,7 +112,19 @@ pub struct MessageRow {
 
 /// The object's memory over its database.
 #[derive(Clone)]
-pub struct Journal<S>(S);
+pub struct Journal<S>(S, Veil);
+
+/// Events that are written and not to be read yet, nor what is behind them: the log is read in its order. In memory only: what
+/// hid them is gone with it.
+#[derive(Clone, Default)]
+struct Veil(Rc<RefCell<BTreeSet<u64>>>);
+
+impl Veil {
+    /// The newest that may be read.
+    fn newest(&self) -> u64 {
+        self.0.borrow().first().map_or(MAX_SEQ, |first| first.saturating_sub(1))
+    }
+}
 
 impl<S: Sql> Journal<S> {
     /// Opens it, creating or migrating the tables.
@@ -115,7 +133,7 @@ impl<S: Sql> Journal<S> {
     /// As [`migrate`](crate::schema::migrate).
     pub fn open(sql: S) -> Result<Self, SqlError> {
         crate::schema::migrate(&sql)?;
-        Ok(Self(sql))
+        Ok(Self(sql, Veil::default()))
     }
 
     /// The record, if the object was ever called.
@@ -212,12 +230,13 @@ impl<S: Sql> Journal<S> {
         limit: u32,
         types: &[String],
     ) -> Result<(Vec<Envelope>, u64), SqlError> {
-        let mut bindings = vec![whole(after), limit.into(), PAGE_BYTES.into()];
+        let newest = self.1.newest();
+        let mut bindings = vec![whole(after), limit.into(), PAGE_BYTES.into(), whole(newest)];
         let filter = if types.is_empty() {
             String::new()
         } else {
             let places =
-                (0..types.len()).map(|place| format!("?{}", place + 4)).collect::<Vec<_>>().join(", ");
+                (0..types.len()).map(|place| format!("?{}", place + 5)).collect::<Vec<_>>().join(", ");
             bindings.extend(types.iter().map(Value::from));
             format!("AND type IN ({places})")
         };
@@ -226,7 +245,7 @@ impl<S: Sql> Journal<S> {
             &format!(
                 "SELECT seq, id, type, epoch, timestamp, payload, found FROM event JOIN (SELECT seq AS place, \
                    SUM(size) OVER (ORDER BY seq) - size AS before, COUNT(*) OVER () AS found FROM \
-                   (SELECT seq, octet_length(payload) AS size FROM event WHERE seq > ?1 {filter} \
+                   (SELECT seq, octet_length(payload) AS size FROM event WHERE seq > ?1 AND seq <= ?4 {filter} \
                     ORDER BY seq LIMIT ?2)) ON place = seq WHERE before < ?3 ORDER BY seq"
             ),
             &bindings,
@@ -241,14 +260,24 @@ impl<S: Sql> Journal<S> {
         Ok((events, position))
     }
 
-    /// The newest event's `seq`; 0 for an empty log.
+    /// The newest `seq` of those events that may be read; 0 for an empty log.
     ///
     /// # Errors
     /// When the database fails.
     pub fn last_seq(&self) -> Result<u64, SqlError> {
         let rows = self.0.query("SELECT MAX(seq) FROM event", &[])?;
         let seq = rows.first().map_or(Ok(None), |row| row.optional_integer(0))?;
-        Ok(seq.map_or(0, unsigned))
+        Ok(seq.map_or(0, unsigned).min(self.1.newest()))
+    }
+
+    /// Hides an event, and with it what comes behind it, from all who read the log, until it is [shown](Self::show).
+    pub fn hide(&self, seq: u64) {
+        self.1.0.borrow_mut().insert(seq);
+    }
+
+    /// An event may be read.
+    pub fn show(&self, seq: u64) {
+        self.1.0.borrow_mut().remove(&seq);
     }
 
     /// The oldest kept event's `seq`; 0 for an empty log.
@@ -463,6 +492,30 @@ mod tests {
         assert_eq!(journal.first_seq(), Ok(11));
         journal.trim(100, 99).unwrap();
         assert_eq!((journal.first_seq(), journal.append("evt_13", "message", 1, 13, "{}")), (Ok(12), Ok(13)));
+    }
+
+    #[test]
+    fn what_is_hidden_and_what_is_behind_it_is_not_read_until_it_is_shown() {
+        let journal = journal();
+        let record = Record::new("org", "session");
+        let page = |after, types: &[String]| {
+            let (events, position) = journal.events(&record, after, 100, types).unwrap();
+            (events.iter().map(|event| event.seq).collect::<Vec<_>>(), position)
+        };
+        journal.append("evt_1", "message", 1, 1, "{}").unwrap();
+        for number in [2, 3] {
+            let seq = journal.append(&format!("evt_{number}"), "message", 1, 1, "{}").unwrap();
+            journal.hide(seq);
+        }
+        assert_eq!(journal.append("evt_4", "auth.qr", 1, 1, "{}"), Ok(4), "what is hidden has its place");
+        assert_eq!((page(0, &[]), journal.last_seq()), ((vec![1], 1), Ok(1)));
+        assert_eq!(page(1, &["auth.qr".to_owned()]), (vec![], 1));
+        // The first of them is still not read.
+        journal.show(3);
+        assert_eq!((page(0, &[]), journal.last_seq()), ((vec![1], 1), Ok(1)));
+        journal.show(2);
+        assert_eq!((page(0, &[]), journal.last_seq()), ((vec![1, 2, 3, 4], 4), Ok(4)));
+        assert_eq!(page(1, &["auth.qr".to_owned()]), (vec![4], 4));
     }
 
     #[test]

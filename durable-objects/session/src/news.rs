@@ -63,20 +63,20 @@ impl Room {
         let Some(mut inbound) = inbound::normalise(&message.message, &message.info) else { return };
         let stored = self.journal.atomically(|| {
             let told = inbound::take_in(&self.journal, &self.own(), &message.message, &mut inbound)?;
-            self.append(connection.epoch, &told)?;
-            Ok(!told.is_empty())
+            self.append(connection.epoch, &told)
         });
         self.crash(false);
         match stored {
-            Ok(true) => {
+            Ok(Some(seq)) => {
+                // The read receipt goes before any consumer sees the event.
+                let is_held = inbound.is_message() && read_receipt::send(self, connection, &message.info, seq);
                 self.writer_seen(&inbound, &message.info);
                 sending::somebody_wrote(self, inbound.chat_jid());
-                // The read receipt goes before any consumer sees the event.
-                if !(inbound.is_message() && read_receipt::send(self, connection, &message.info)) {
+                if !is_held {
                     self.changed();
                 }
             }
-            Ok(false) => {}
+            Ok(None) => {}
             Err(error) => {
                 worker::console_error!("an inbound message could not be stored: {error}");
                 // Without its row the ack must not leave, and what decrypting it changed must not be kept: then
@@ -108,12 +108,15 @@ impl Room {
         }
     }
 
-    pub(crate) fn append(&self, epoch: u64, told: &[Told]) -> Result<(), SqlError> {
+    /// The events' place in the log, if there are any: that of the first.
+    pub(crate) fn append(&self, epoch: u64, told: &[Told]) -> Result<Option<u64>, SqlError> {
         let now = clock::now();
+        let mut first = None;
         for told in told {
-            self.journal.append(&clock::event_id(), told.event, epoch, now, &told.payload)?;
+            let seq = self.journal.append(&clock::event_id(), told.event, epoch, now, &told.payload)?;
+            first = first.or(Some(seq));
         }
-        Ok(())
+        Ok(first)
     }
 
     /// This number, by its names.

@@ -14,12 +14,13 @@ use crate::room::Room;
 /// How long a message is held back from its readers for its read receipt.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Sends the receipt, and then tells of the message; `false` where the owner wants none.
-pub fn send(room: &Rc<Room>, connection: &Rc<Connection>, info: &MessageInfo) -> bool {
+/// Sends the receipt, and then shows the message, which is at that place in the log; `false` where the owner wants none.
+pub fn send(room: &Rc<Room>, connection: &Rc<Connection>, info: &MessageInfo, seq: u64) -> bool {
     let wanted = room.record().is_ok_and(|record| record.settings.auto_read);
     if !wanted || info.source.is_from_me {
         return false;
     }
+    room.journal.hide(seq);
     let room = Rc::clone(room);
     let connection = Rc::clone(connection);
     let (chat, sender, id) = (info.source.chat.clone(), info.source.sender.clone(), info.id.clone());
@@ -39,6 +40,7 @@ pub fn send(room: &Rc<Room>, connection: &Rc<Connection>, info: &MessageInfo) ->
             }
             Either::Right(_) => worker::console_warn!("a read receipt took too long"),
         }
+        room.journal.show(seq);
         room.changed();
     });
     true

@@ -131,7 +131,7 @@ impl Room {
         let Some(info) = self.own_info(&entry.chat, id, &message, timestamp) else { return Ok(()) };
         let Some(mut said) = inbound::normalise(&message, &info) else { return Ok(()) };
         let told = inbound::take_in(&self.journal, &self.own(), &message, &mut said)?;
-        self.append(self.epoch(), &told)
+        self.append(self.epoch(), &told).map(|_seq| ())
     }
 
     /// WhatsApp's server refused a message nobody waits at the socket for any more.
