@@ -107,6 +107,7 @@ async fn the_answer_waits_for_the_servers_ack() {
     session.sent(&other.number, "so that a Signal session is there").await;
     let delay = Duration::from_secs(3);
     me.fault(json!({"kind": "ack_delay", "ms": 3000, "count": 1})).await;
+    me.fault(json!({"kind": "receipt_drop"})).await;
     let began = Instant::now();
     let id = session.sent(&other.number, "late").await;
     let took = began.elapsed();
