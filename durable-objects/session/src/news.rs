@@ -69,7 +69,8 @@ impl Room {
         match stored {
             Ok(Some(seq)) => {
                 // The read receipt goes before any consumer sees the event.
-                let is_held = inbound.is_message() && read_receipt::send(self, connection, &message.info, seq);
+                let is_held =
+                    inbound.is_message() && read_receipt::send(self, connection, &message.info, seq);
                 self.writer_seen(&inbound, &message.info);
                 sending::somebody_wrote(self, inbound.chat_jid());
                 if !is_held {

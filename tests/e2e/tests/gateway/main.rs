@@ -1,7 +1,7 @@
 //! The gateway as its callers see it: HTTP in, a simulated WhatsApp behind it, nothing of its inside.
 //!
 //! `npm test -- e2e` starts one sandbox that all tests share; each test has its own organization and its own phone
-//! numbers, so they run at the same time. Tests that break the servers start a sandbox of their own, one at a time.
+//! numbers, so they run at the same time. Tests that break the servers start a sandbox of their own, two at a time.
 //! The runner is libtest-mimic: it lets the tests that mostly wait begin first and more of them run than there
 //! are cores, and it shows what a test measured also when it passes.
 #![allow(

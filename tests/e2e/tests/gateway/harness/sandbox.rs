@@ -1,4 +1,4 @@
-//! A sandbox of a test's own, for tests that break servers. Two cores: one at a time.
+//! A sandbox of a test's own, for tests that break servers. They mostly wait: two at a time.
 
 use std::io::Write as _;
 use std::ops::Deref;
@@ -10,13 +10,13 @@ use rand::RngExt as _;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Child;
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use super::Gateway;
 use super::gateway::environment;
 
-static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+static TWO_AT_A_TIME: Semaphore = Semaphore::const_new(2);
 
 /// Who had one, and for how long.
 static HAD: std::sync::Mutex<Vec<(Duration, &str)>> = std::sync::Mutex::new(Vec::new());
@@ -42,7 +42,7 @@ pub struct Sandbox {
     child: Child,
     state: PathBuf,
     whose: (Instant, &'static str),
-    _turn: MutexGuard<'static, ()>,
+    _turn: SemaphorePermit<'static>,
 }
 
 impl Deref for Sandbox {
@@ -60,7 +60,7 @@ impl Sandbox {
 
     /// One with options of its own, as `npm run sandbox` takes them.
     pub async fn start_with(options: &[&str]) -> Self {
-        let turn = ONE_AT_A_TIME.lock().await;
+        let turn = TWO_AT_A_TIME.acquire().await.unwrap();
         let state = std::env::temp_dir().join(format!("gateway-e2e-{:016x}", rand::rng().random::<u64>()));
         let mut child = tokio::process::Command::new(environment("NODE_BIN"))
             .args(["tooling/run.mjs", "sandbox", "--empty", "--json", "--port=0", "--simulator-port=0"])
