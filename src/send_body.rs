@@ -3,14 +3,16 @@
 //! object at once, into a lot which the request takes over, or nobody (docs/decisions/media.md).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream, Bytes};
 use futures::StreamExt;
 use gateway_domain::error::ApiError;
 use gateway_domain::ids;
 use gateway_domain::message::{FileFound, SendBody, limits};
+use gateway_object::budget::Share;
 use gateway_object::calls::PART_BYTES;
-use gateway_object::calls::session::Call;
+use gateway_object::calls::session::{Call, Part};
 use http::{Request, header};
 use worker::Env;
 
@@ -22,6 +24,10 @@ use crate::request::is_json;
 use crate::routes::messages::must_have_been_started;
 use crate::session_object::SessionObject;
 
+/// A part on its way: here, as the call's body, and in the object.
+const COPIES: usize = 4;
+/// How long a part waits for memory.
+const MEMORY_PATIENCE: Duration = Duration::from_secs(10);
 /// As much of a piece is read at once: what is decoded of it waits in memory.
 const BITE: usize = 256 * 1024;
 
@@ -40,6 +46,7 @@ pub struct Files {
 pub struct Lot {
     row: SessionRow,
     id: String,
+    has_begun: bool,
 }
 
 impl Lot {
@@ -153,7 +160,7 @@ impl Taking<'_> {
             }
         });
         if let Some(field) = self.body.too_long() {
-            let message = "Too long: what is no file must be 1 MiB at most, all together.";
+            let message = "Too much: what is no file must be 1 MiB at most, all together, and files 30.";
             return Err(ApiError::validation(field, message).into());
         }
         if self.body.is_damaged() {
@@ -172,20 +179,25 @@ impl Taking<'_> {
         let row = Directory::of(self.env, self.organization)?.session(session).await?;
         let row = row.ok_or_else(ApiError::not_found)?;
         must_have_been_started(&row)?;
-        self.lot = Some(Lot { row, id: ids::mint(now(), random()) });
+        self.lot = Some(Lot { row, id: ids::mint(now(), random()), has_begun: false });
         Ok(())
     }
 
     /// Hands the object what is a whole part; of files that have ended all there is.
     async fn keep(&mut self, is_over: bool) -> Result<(), Refusal> {
-        let Some(lot) = &self.lot else { return Ok(()) };
+        let Some(lot) = &mut self.lot else { return Ok(()) };
         let object = SessionObject::of(self.env, &lot.row);
         let last = self.files.len().saturating_sub(1);
         for (number, file) in self.files.iter_mut().enumerate() {
             while file.bytes.len() >= PART_BYTES || (!file.bytes.is_empty() && (is_over || number < last)) {
+                let share = Share::within(COPIES * PART_BYTES, MEMORY_PATIENCE).await;
+                let _share = share
+                    .ok_or_else(|| ApiError::unavailable("Too many files at once; try again shortly."))?;
                 let rest = file.bytes.split_off(file.bytes.len().min(PART_BYTES));
-                let part = std::mem::replace(&mut file.bytes, rest);
-                object.keep_part(&lot.id, number, file.parts, part).await?;
+                let bytes = std::mem::replace(&mut file.bytes, rest);
+                let part = Part { number: file.parts, is_first: !lot.has_begun };
+                object.keep_part(&lot.id, number, part, bytes).await?;
+                lot.has_begun = true;
                 file.parts = file.parts.saturating_add(1);
             }
         }

@@ -94,7 +94,7 @@ impl<'a> SessionObject<'a> {
         &self,
         lot: &str,
         file: usize,
-        part: usize,
+        part: session::Part,
         bytes: Vec<u8>,
     ) -> Result<(), Refusal> {
         let call = Call::KeepPart { lot: lot.to_owned(), file, part };
@@ -179,7 +179,7 @@ impl<'a> SessionObject<'a> {
         SessionRequest {
             organization: self.row.organization_id.clone(),
             session: self.row.id.clone(),
-            settings: Some(Settings {
+            settings: brings_settings(&call).then(|| Settings {
                 auto_read: self.row.auto_read(),
                 presence_typing: self.row.presence_typing(),
                 region: self.row.region.clone(),
@@ -223,6 +223,11 @@ fn may_repeat(call: &Call) -> bool {
         Call::Panic | Call::Crash(_) | Call::Hold(_) | Call::Vanish { .. } => false,
         _ => true,
     }
+}
+
+/// Whether the row is as new as the call. A body may come for so long that its owner has changed something meanwhile.
+const fn brings_settings(call: &Call) -> bool {
+    !matches!(call, Call::KeepPart { .. } | Call::RefuseLot { .. })
 }
 
 fn waiting(call: &Call) -> Duration {

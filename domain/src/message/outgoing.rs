@@ -165,15 +165,17 @@ impl Content {
 }
 
 impl Outgoing {
-    /// Looks at the files that came with the request.
+    /// Looks at the files that came with the request, one after the other.
     ///
     /// # Errors
-    /// `validation_error` naming the first that is not as it should be.
-    pub fn examine(&self, files: &[impl File]) -> Result<(), ApiError> {
+    /// `validation_error` naming the first that is not as it should be; and when one can't be had.
+    pub fn examine<F: File>(
+        &self,
+        mut file: impl FnMut(usize) -> Result<F, ApiError>,
+    ) -> Result<(), ApiError> {
         for (index, media) in self.content.medias().iter().enumerate() {
             if let Some(number) = media.source.file() {
-                let file = files.get(number).ok_or_else(ApiError::internal)?;
-                media.examine(file, &self.content.path(index), None)?;
+                media.examine(&file(number)?, &self.content.path(index), None)?;
             }
         }
         Ok(())

@@ -52,7 +52,7 @@ pub struct SendRequest {
 pub struct MediaPayload {
     /// The file in base64, standard or URL-safe; 64 MiB at most when decoded, an image 16 MiB, a sticker 1 MiB.
     pub data: Option<String>,
-    /// Where to fetch it, by http or https; as large as `data` may be.
+    /// Where to fetch it, by http or https; as large as `data` may be. With `async=true` it is fetched when its turn comes.
     pub url: Option<String>,
     /// Its media type; told from the file where it is missing, and refused where the file is something else.
     pub mimetype: Option<String>,

@@ -164,7 +164,7 @@ impl SendBody {
         (!self.is_too_long).then_some((self.rest, self.files))
     }
 
-    /// The field with which it has become too long: nothing that follows can mend it.
+    /// The field with which it has become more than a body may be: nothing that follows can mend it.
     #[must_use]
     pub fn too_long(&self) -> Option<&str> {
         let is_name = |name: &&str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric());
@@ -203,6 +203,8 @@ impl SendBody {
                 Around::List,
                 Around::Object { name: Name::Data, .. },
             ] => {
+                // Each is a call and rows; one more than there may be is enough to be refused for.
+                self.is_too_long |= self.files.len() > limits::MAX_ALBUM_MEDIAS;
                 let number = self.files.len().to_string();
                 self.keep(number.as_bytes());
                 self.files.push(FileFound::default());

@@ -53,7 +53,7 @@ fn send_with_files(body: &Value) -> Result<(Outgoing, Vec<Vec<u8>>), Refusal> {
     let (rest, found, files) = apart(body.to_string().as_bytes());
     let request = read::<SendRequest>(&serde_json::from_slice(&rest).unwrap())?;
     let outgoing = request.into_outgoing(&found, NOW).map_err(|error| refusal(&error))?;
-    outgoing.examine(&files).map_err(|error| refusal(&error))?;
+    outgoing.examine(|number| Ok(&files[number])).map_err(|error| refusal(&error))?;
     Ok((outgoing, files))
 }
 

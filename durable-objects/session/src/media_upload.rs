@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use futures::future::{Either, ready, select};
+use futures::future::{Either, select};
 use futures::stream::{self, Stream};
 use gateway_domain::message::media_type::File;
 use gateway_object::outbound::Answered;
@@ -92,14 +92,18 @@ async fn encrypt(file: &Stored, key: [u8; 32], kind: MediaType) -> Result<Encryp
     let mut encryptor = MediaEncryptor::with_key_and_sidecar(key, kind, plays)?;
     for part in 0..file.parts() {
         encryptor.update_to_writer(&part_of(file, part)?, &mut sink())?;
-        // The isolate is not this session's alone.
-        Delay::from(Duration::ZERO).await;
+        breathe().await;
     }
     encryptor.finalize_to_writer(&mut sink())
 }
 
+/// The isolate is not this session's alone.
+async fn breathe() {
+    Delay::from(Duration::ZERO).await;
+}
+
 fn part_of(file: &Stored, part: u64) -> Result<Vec<u8>> {
-    file.part(part, 0, usize::MAX).map_err(|error| Error::msg(error.to_string()))
+    file.part(part).map_err(|error| Error::msg(error.to_string()))
 }
 
 /// One file under one key: its encrypted bytes are the same every time.
@@ -173,11 +177,12 @@ impl Upload {
         let encryption =
             Encryption { file: Rc::clone(&self.file), encryptor: Some(encryptor), part: 0, skip: offset };
         Ok(stream::try_unfold(encryption, move |mut encryption| {
-            let step = encryption.step().map_err(|error| error.to_string());
-            if let Ok(Some(step)) = &step {
-                sent.set(sent.get() + step.len() as u64);
+            let sent = Rc::clone(&sent);
+            async move {
+                let step = encryption.step().await.map_err(|error| error.to_string())?;
+                sent.set(sent.get() + step.as_ref().map_or(0, |step| step.len() as u64));
+                Ok(step.map(|step| (step, encryption)))
             }
-            ready(step.map(|step| step.map(|step| (step, encryption))))
         }))
     }
 }
@@ -193,7 +198,7 @@ struct Encryption {
 
 impl Encryption {
     /// The next of it: what a part is encrypted to, or the last of that.
-    fn step(&mut self) -> Result<Option<Vec<u8>>> {
+    async fn step(&mut self) -> Result<Option<Vec<u8>>> {
         while let Some(mut encryptor) = self.encryptor.take() {
             let mut bytes = Vec::new();
             if self.part < self.file.parts() {
@@ -209,6 +214,7 @@ impl Encryption {
             if !bytes.is_empty() {
                 return Ok(Some(bytes));
             }
+            breathe().await;
         }
         Ok(None)
     }

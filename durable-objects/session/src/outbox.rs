@@ -616,6 +616,12 @@ impl<'a, S: Sql> Outbox<'a, S> {
         for row in &old {
             self.0.query("DELETE FROM outbox_message WHERE outbox = ?1", &[row.text(0)?.into()])?;
         }
+        // Of none that waits and of no lot: nobody would ask for them.
+        self.0.query(
+            "DELETE FROM outbox_file WHERE outbox NOT IN (SELECT id FROM outbox_lot) AND outbox NOT IN \
+             (SELECT id FROM outbox INDEXED BY outbox_waiting WHERE state IN ('queued', 'sending'))",
+            &[],
+        )?;
         Ok(())
     }
 

@@ -22,8 +22,8 @@ use worker::{Delay, Response};
 
 use crate::about::{About, Refused};
 use crate::alarm::timer;
-use crate::call::HoldPoint;
 use crate::call::Send;
+use crate::call::{HoldPoint, Part};
 use crate::clock;
 use crate::composing::{self, Around};
 use crate::journal::Record;
@@ -131,7 +131,9 @@ fn is_there(room: &Rc<Room>, send: &Send) -> Result<bool, ApiError> {
     let Some(mut known) = entry(room, id)? else { return Ok(false) };
     // Nor is one that can't leave, of a session that will not connect by itself: who waits hears that now.
     let is_stuck = !known.state.is_final() && known.begun.is_none() && !room.status().is_live();
-    if is_stuck && !send.is_async {
+    // An attempt that is still under way would go on in what takes its place.
+    let is_busy = room.outgoing.is_busy(id);
+    if is_stuck && !send.is_async && !is_busy {
         let cut_off = ApiError::unavailable("The session ended before the message was sent.");
         room.give_up(id, cut_off).map_err(broken)?;
         known = entry(room, id)?.ok_or_else(ApiError::not_found)?;
@@ -139,7 +141,7 @@ fn is_there(room: &Rc<Room>, send: &Send) -> Result<bool, ApiError> {
     let why = known.error.as_deref().and_then(detail).map(|why| why.code);
     let passes =
         matches!(why, Some(ErrorCode::GatewayUnavailable | ErrorCode::RateLimited | ErrorCode::Internal));
-    if known.begun.is_none() && passes {
+    if known.begun.is_none() && passes && !is_busy {
         outbox.forget(id).map_err(broken)?;
         return Ok(false);
     }
@@ -223,7 +225,6 @@ fn let_go(room: &Rc<Room>, id: &str) -> Result<(), ApiError> {
 
 /// Takes something to send: checked against what is known, stored, with the id it will have.
 fn accept(room: &Rc<Room>, send: &Send, files: &[&[u8]]) -> Result<(), ApiError> {
-    examine(room, send, files)?;
     let record = room.record()?;
     let status = room.status();
     let can_wait = send.is_async && record.lifecycle.paired && status.is_live();
@@ -238,6 +239,7 @@ fn accept(room: &Rc<Room>, send: &Send, files: &[&[u8]]) -> Result<(), ApiError>
     if is_full {
         return Err(full());
     }
+    examine(room, send, files)?;
     let chat = room.journal.names().settled(send.task.to());
     let is_new_chat = room.is_new_chat(&chat).map_err(read)?;
     if !send.is_async
@@ -281,24 +283,22 @@ fn accept(room: &Rc<Room>, send: &Send, files: &[&[u8]]) -> Result<(), ApiError>
 /// Whether the files are what they are sent as.
 fn examine(room: &Rc<Room>, send: &Send, files: &[&[u8]]) -> Result<(), ApiError> {
     let Task::Say(outgoing) = &send.task else { return Ok(()) };
-    let Some(lot) = &send.lot else { return outgoing.examine(files) };
+    let Some(lot) = &send.lot else {
+        return outgoing.examine(|number| files.get(number).copied().ok_or_else(ApiError::internal));
+    };
     let outbox = room.journal.outbox();
-    let stored = (0..outgoing.content.medias().len()).map(|file| outbox.file(lot, file));
-    let stored = stored.collect::<Result<Vec<_>, SqlError>>();
-    outgoing.examine(&stored.map_err(|error| failed("the files can't be read", &error))?)
+    let unreadable = |error| failed("the files can't be read", &error);
+    if !outbox.has_lot(lot).map_err(unreadable)? {
+        return Err(too_slow());
+    }
+    outgoing.examine(|number| outbox.file(lot, number).map_err(unreadable))
 }
 
 /// Keeps a part of a file whose request is still being read, if something could come of it.
 ///
 /// # Errors
 /// 409 or 503 when the session can't send in its state, 429 when there is no room.
-pub fn keep_part(
-    room: &Rc<Room>,
-    lot: &str,
-    file: usize,
-    part: usize,
-    files: &Files,
-) -> Result<(), ApiError> {
+pub fn keep_part(room: &Rc<Room>, lot: &str, file: usize, part: Part, files: &Files) -> Result<(), ApiError> {
     let (_, behind) = files.split().ok_or_else(ApiError::internal)?;
     let bytes = behind.first().ok_or_else(ApiError::internal)?;
     let status = room.status();
@@ -310,14 +310,27 @@ pub fn keep_part(
     if outbox.file_bytes().map_err(failed)? >= MOST_FILE_BYTES {
         return Err(full());
     }
-    let stored = room.journal.atomically(|| {
-        outbox.keep_lot(lot, clock::now())?;
-        outbox.add_part(lot, file, part, bytes.to_vec())
+    let kept = room.journal.atomically(|| {
+        if part.is_first {
+            outbox.begin_lot(lot, clock::now())?;
+        }
+        // Never a file without its beginning.
+        let is_kept = outbox.keep_lot(lot, clock::now())?;
+        if is_kept {
+            outbox.add_part(lot, file, part.number, bytes.to_vec())?;
+        }
+        Ok(is_kept)
     });
-    stored.map_err(failed)?;
+    if !kept.map_err(failed)? {
+        return Err(too_slow());
+    }
     // Should nothing follow.
     pump(room);
     Ok(())
+}
+
+fn too_slow() -> ApiError {
+    ApiError::unavailable("The files came too slowly, and are not kept any more: send them again.")
 }
 
 /// The files of a lot are not wanted.

@@ -12,21 +12,24 @@ use gateway_object::budget::Share;
 use gateway_object::calls::PART_BYTES;
 use gateway_sql::SqlError;
 use whatsapp_rust::download::MediaType;
+use whatsapp_rust::waproto::whatsapp::ContextInfo;
 
 use crate::call::HoldPoint;
 use crate::composing::{self, Around, Secret, Uploaded};
 use crate::connection::Connection;
 use crate::media_upload::{self, Stored};
-use crate::outbox::Entry;
+use crate::outbox::{Entry, MOST_FILE_BYTES};
 use crate::room::{Room, failed};
 use crate::sending::own_key;
 use crate::transmitting::Unsent;
 use crate::{clock, fetching, thumbnail};
 
-/// How long a picture waits for the memory in which its preview is drawn.
+/// How long a file waits for memory.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// What is held beside a picture while that is done: `thumbnail`'s own bound.
 const DRAWING_BYTES: usize = 25 * 1_024 * 1_024;
+/// A part that is read, what it is encrypted to, and the copies on its way to the network.
+const COPIES: usize = 4;
 /// How often a URL of which nothing comes is asked, where nobody waits.
 const MOST_FETCHES: u32 = 5;
 
@@ -64,12 +67,20 @@ pub async fn prepare(
         let uploaded = file.upload(room, connection, &first).await?;
         let (id, around) = if is_album {
             let album = Some(own_key(&first.chat, &first.message_id));
-            (clock::message_id(), Around { album, secret: secret(), ..Around::default() })
+            // It vanishes with the album; what the album answers and whom it means is said once.
+            let context = ContextInfo {
+                expiration: context.expiration,
+                ephemeral_setting_timestamp: context.ephemeral_setting_timestamp,
+                ..ContextInfo::default()
+            };
+            (clock::message_id(), Around { album, secret: secret(), context })
         } else {
             (first.message_id.clone(), around())
         };
+        let number = file.number();
         let message = composing::file(media, uploaded, around);
         room.fix(entry, place, &id, &first.chat, &message).map_err(Unsent::Refused)?;
+        outbox.drop_file(&outbox.lot(entry).map_err(read)?, number).map_err(read)?;
         room.hold(HoldPoint::Uploaded).await;
     }
     outbox.all_fixed(entry).map_err(read)
@@ -90,6 +101,11 @@ struct AFile<'a> {
 }
 
 impl AFile<'_> {
+    /// Where it lies: those that are fetched behind those that came with the request.
+    fn number(&self) -> usize {
+        self.media.source.file().unwrap_or(MAX_ALBUM_MEDIAS + self.index)
+    }
+
     async fn upload(
         &self,
         room: &Rc<Room>,
@@ -97,17 +113,16 @@ impl AFile<'_> {
         entry: &Entry,
     ) -> Result<Uploaded, Unsent> {
         let lot = room.journal.outbox().lot(&entry.id).map_err(|error| unreadable(&error))?;
-        let (number, served) = match &self.media.source {
-            Source::Data(number) => (*number, None),
-            // Behind those that came with the request.
-            Source::Url(url) => {
-                let number = MAX_ALBUM_MEDIAS + self.index;
-                (number, self.fetch(room, entry, &lot, number, url).await?)
-            }
+        let served = match &self.media.source {
+            Source::Data(_) => None,
+            Source::Url(url) => self.fetch(room, entry, &lot, url).await?,
         };
-        let stored = room.journal.outbox().file(&lot, number).map_err(|error| unreadable(&error))?.owned();
+        let stored = room.journal.outbox().file(&lot, self.number());
+        let stored = stored.map_err(|error| unreadable(&error))?.owned();
         let facts = self.media.examine(&stored, &self.path, served.as_deref()).map_err(Unsent::Refused)?;
         let thumbnail = if self.media.kind == MediaKind::Image { preview(&stored).await? } else { None };
+        stored.let_go();
+        let _share = share_of(COPIES * PART_BYTES).await?;
         let kind = match self.media.kind {
             MediaKind::Image => MediaType::Image,
             MediaKind::Video => MediaType::Video,
@@ -140,17 +155,26 @@ impl AFile<'_> {
         room: &Rc<Room>,
         entry: &Entry,
         lot: &str,
-        number: usize,
         url: &str,
     ) -> Result<Option<String>, Unsent> {
         let outbox = room.journal.outbox();
-        outbox.drop_file(lot, number).map_err(|error| unreadable(&error))?;
-        let (mut part, mut bytes, mut broken) = (0, Vec::new(), None);
+        outbox.drop_file(lot, self.number()).map_err(|error| unreadable(&error))?;
+        let share = share_of(COPIES * PART_BYTES).await?;
+        let (mut part, mut bytes, mut stopped) = (0, Vec::new(), None);
         let mut keep = |bytes: Vec<u8>| {
-            let kept = outbox.add_part(lot, number, part, bytes);
+            let kept = if outbox.file_bytes()? >= MOST_FILE_BYTES {
+                Some(Unsent::Later("too many files wait".to_owned()))
+            } else if outbox.add_fetched(entry, lot, self.number(), part, bytes)? {
+                None
+            } else {
+                Some(Unsent::Over)
+            };
             part += 1;
-            broken = kept.err();
-            broken.is_none()
+            Ok(kept)
+        };
+        let mut keep = |bytes: Vec<u8>| {
+            stopped = keep(bytes).unwrap_or_else(|error| Some(unreadable(&error)));
+            stopped.is_none()
         };
         let take = |piece: &[u8]| {
             bytes.extend_from_slice(piece);
@@ -167,25 +191,33 @@ impl AFile<'_> {
         if fetched.is_ok() && !bytes.is_empty() {
             keep(bytes);
         }
-        match (broken, fetched) {
-            (Some(error), _) => Err(unreadable(&error)),
-            (None, Ok(served)) => Ok(served),
-            (None, Err(unfetched))
-                if unfetched.may_pass && entry.is_async && entry.attempts < MOST_FETCHES =>
-            {
-                Err(Unsent::Later(unfetched.error.error.message))
-            }
-            (None, Err(unfetched)) => Err(Unsent::Refused(unfetched.error)),
+        drop(share);
+        if let Some(unsent) = stopped {
+            return Err(unsent);
         }
+        let unfetched = match fetched {
+            Ok(served) => return Ok(served),
+            Err(unfetched) => unfetched,
+        };
+        // As it is now: who waited may have gone.
+        let entry = outbox.entry(&entry.id).map_err(|error| unreadable(&error))?.ok_or(Unsent::Over)?;
+        if unfetched.may_pass && entry.is_async && entry.attempts < MOST_FETCHES {
+            return Err(Unsent::Later(unfetched.error.error.message));
+        }
+        Err(Unsent::Refused(unfetched.error))
     }
 }
 
 /// A picture is drawn from the whole of it.
 async fn preview(stored: &Stored) -> Result<Option<Vec<u8>>, Unsent> {
     let length = usize::try_from(stored.length()).unwrap_or(usize::MAX);
-    let share = Share::within(length.saturating_add(DRAWING_BYTES), PATIENCE).await;
-    let _share = share.ok_or_else(|| Unsent::Later("too many pictures at once".to_owned()))?;
+    let _share = share_of(length.saturating_add(DRAWING_BYTES)).await?;
     Ok(thumbnail::jpeg(&stored.read(0, length)))
+}
+
+async fn share_of(bytes: usize) -> Result<Share, Unsent> {
+    let share = Share::within(bytes, PATIENCE).await;
+    share.ok_or_else(|| Unsent::Later("too many files at once".to_owned()))
 }
 
 fn unreadable(error: &SqlError) -> Unsent {

@@ -6,6 +6,8 @@ use super::bytes::{File, at, be32, be64};
 
 /// As many boxes of one level as are looked at.
 const MOST_BOXES: usize = 4_096;
+/// As many of the whole file's, of which each may be a look into a database.
+const MOST_TOP_BOXES: usize = 256;
 /// As much as is looked at of what a file says of its tracks. Each begins with what is wanted of it; what makes some large
 /// are tables behind that.
 const MOST_MOVIE: usize = 4 * 1024 * 1024;
@@ -65,7 +67,7 @@ fn head(bytes: &[u8], rest: u64) -> Option<([u8; 4], usize, u64)> {
 /// What a file says of its tracks.
 fn movie(file: &dyn File) -> Option<Cow<'_, [u8]>> {
     let mut offset = 0_u64;
-    for _ in 0..MOST_BOXES {
+    for _ in 0..MOST_TOP_BOXES {
         let begin = file.read(offset, 16);
         let rest = file.length().saturating_sub(offset);
         let (name, header, length) = head(&begin, rest)?;

@@ -110,6 +110,17 @@ fn more_than_there_may_be_is_not_kept() {
 }
 
 #[test]
+fn no_more_files_are_looked_at_than_an_album_has() {
+    let body = |files: usize| format!(r#"{{"medias":[{}]}}"#, vec![r#"{"data":"AAAA"}"#; files].join(","));
+    for (files, refused) in [(30, None), (31, None), (32, Some("medias")), (10_000, Some("medias"))] {
+        let mut reading = SendBody::default();
+        let mut taken = 0;
+        reading.feed(body(files).as_bytes(), &mut |number, _: &[u8]| taken = number);
+        assert_eq!(reading.too_long(), refused, "{files}");
+    }
+}
+
+#[test]
 fn what_is_no_json_stays_none() {
     for body in [
         "",

@@ -116,8 +116,8 @@ pub enum Call {
         lot: String,
         /// The file's number.
         file: usize,
-        /// The part's; each but the last has [`PART_BYTES`](crate::calls::PART_BYTES).
-        part: usize,
+        /// Which part of it.
+        part: Part,
     },
     /// Nothing is sent with the files of a lot; answers `null`.
     RefuseLot {
@@ -172,6 +172,15 @@ pub enum Call {
     /// Stops the object between two steps of an inbound message. Simulator build only.
     #[cfg(feature = "simulator")]
     Crash(CrashPoint),
+}
+
+/// A part of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// Its number; each but the last has [`PART_BYTES`](crate::calls::PART_BYTES).
+    pub number: usize,
+    /// Whether its lot begins with it.
+    pub is_first: bool,
 }
 
 /// Something to send.

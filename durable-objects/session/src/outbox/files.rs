@@ -1,12 +1,13 @@
 //! The files of the outbox, which are larger than what memory there is: in parts, each a row.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 
 use gateway_domain::message::media_type::File;
 use gateway_object::calls::PART_BYTES;
 use gateway_sql::{Sql, SqlError, Value, unsigned, whole};
 
-use super::{LOT_MS, Outbox};
+use super::{Entry, LOT_MS, Outbox};
 
 /// A file that lies in the database.
 pub struct StoredFile<S> {
@@ -14,6 +15,8 @@ pub struct StoredFile<S> {
     lot: String,
     file: i64,
     length: u64,
+    /// The part that was read last: what a file is, is told by many small looks.
+    last: RefCell<Option<(u64, Vec<u8>)>>,
 }
 
 impl<'a, S: Sql> Outbox<'a, S> {
@@ -29,16 +32,62 @@ impl<'a, S: Sql> Outbox<'a, S> {
         Ok(())
     }
 
-    /// A lot begins, or goes on; it is nobody's yet.
+    /// The same of a file that is fetched for an entry; `false` when that has ended, or is another's by now.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn keep_lot(&self, lot: &str, now: u64) -> Result<(), SqlError> {
-        self.0.query(
-            "INSERT INTO outbox_lot (id, since) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET since = excluded.since",
+    pub fn add_fetched(
+        &self,
+        entry: &Entry,
+        lot: &str,
+        file: usize,
+        part: usize,
+        bytes: Vec<u8>,
+    ) -> Result<bool, SqlError> {
+        let added = self.0.query(
+            "INSERT OR REPLACE INTO outbox_file (outbox, file, part, bytes) SELECT ?1, ?2, ?3, ?4 FROM outbox \
+             WHERE id = ?5 AND message_id = ?6 AND state IN ('queued', 'sending') RETURNING part",
+            &[
+                lot.into(),
+                index(file).into(),
+                index(part).into(),
+                Value::Blob(bytes),
+                entry.id.as_str().into(),
+                entry.message_id.as_str().into(),
+            ],
+        )?;
+        Ok(!added.is_empty())
+    }
+
+    /// A lot begins; it is nobody's yet.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn begin_lot(&self, lot: &str, now: u64) -> Result<(), SqlError> {
+        let begin = "INSERT INTO outbox_lot (id, since) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+        self.0.query(begin, &[lot.into(), whole(now)]).map(|_rows| ())
+    }
+
+    /// A lot goes on; `false` when it is forgotten, or an entry's.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn keep_lot(&self, lot: &str, now: u64) -> Result<bool, SqlError> {
+        let kept = self.0.query(
+            "UPDATE outbox_lot SET since = ?2 WHERE id = ?1 AND entry IS NULL RETURNING id",
             &[lot.into(), whole(now)],
         )?;
-        Ok(())
+        Ok(!kept.is_empty())
+    }
+
+    /// Whether there is such a lot, and nobody has taken it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn has_lot(&self, lot: &str) -> Result<bool, SqlError> {
+        let free =
+            self.0.query("SELECT id FROM outbox_lot WHERE id = ?1 AND entry IS NULL", &[lot.into()])?;
+        Ok(!free.is_empty())
     }
 
     /// The files of a lot are an entry's; `false` when there is no such lot any more.
@@ -99,7 +148,13 @@ impl<'a, S: Sql> Outbox<'a, S> {
             &[lot.into(), index(file).into()],
         )?;
         let length = rows.first().map_or(Ok(0), |row| row.integer(0))?;
-        Ok(StoredFile { sql: self.0, lot: lot.to_owned(), file: index(file), length: unsigned(length) })
+        Ok(StoredFile {
+            sql: self.0,
+            lot: lot.to_owned(),
+            file: index(file),
+            length: unsigned(length),
+            last: RefCell::default(),
+        })
     }
 
     /// What there is of a file goes: it is fetched anew.
@@ -125,7 +180,13 @@ impl<S: Sql + Clone> StoredFile<&S> {
     /// The same, to take along.
     #[must_use]
     pub fn owned(self) -> StoredFile<S> {
-        StoredFile { sql: self.sql.clone(), lot: self.lot, file: self.file, length: self.length }
+        StoredFile {
+            sql: self.sql.clone(),
+            lot: self.lot,
+            file: self.file,
+            length: self.length,
+            last: RefCell::default(),
+        }
     }
 }
 
@@ -136,23 +197,34 @@ impl<S: Sql> StoredFile<S> {
         self.length.div_ceil(PART_BYTES as u64)
     }
 
-    /// A part, from `skip` on and `most` of it.
+    /// A part.
     ///
     /// # Errors
     /// When it isn't there.
-    pub fn part(&self, part: u64, skip: u64, most: usize) -> Result<Vec<u8>, SqlError> {
+    pub fn part(&self, part: u64) -> Result<Vec<u8>, SqlError> {
         let rows = self.sql.query(
-            "SELECT substr(bytes, ?4, ?5) FROM outbox_file WHERE outbox = ?1 AND file = ?2 AND part = ?3",
-            &[
-                self.lot.as_str().into(),
-                self.file.into(),
-                whole(part),
-                whole(skip.saturating_add(1)),
-                index(most).into(),
-            ],
+            "SELECT bytes FROM outbox_file WHERE outbox = ?1 AND file = ?2 AND part = ?3",
+            &[self.lot.as_str().into(), self.file.into(), whole(part)],
         )?;
         let missing = || SqlError(format!("part {part} of a file is missing"));
         rows.first().ok_or_else(missing)?.blob(0)
+    }
+
+    /// Forgets what was read last.
+    pub fn let_go(&self) {
+        self.last.take();
+    }
+
+    /// What there is of a part from some byte on.
+    fn append(&self, part: u64, skip: u64, most: usize, bytes: &mut Vec<u8>) -> Result<(), SqlError> {
+        let mut last = self.last.borrow_mut();
+        if last.as_ref().is_none_or(|(number, _)| *number != part) {
+            *last = Some((part, self.part(part)?));
+        }
+        let rest = last.as_ref().and_then(|(_, bytes)| bytes.get(usize::try_from(skip).ok()?..));
+        let rest = rest.unwrap_or_default();
+        bytes.extend_from_slice(rest.get(..most).unwrap_or(rest));
+        Ok(())
     }
 }
 
@@ -165,12 +237,12 @@ impl<S: Sql> File for StoredFile<S> {
         let most = usize::try_from(self.length.saturating_sub(offset)).unwrap_or(usize::MAX).min(most);
         let mut bytes = Vec::with_capacity(most);
         while bytes.len() < most {
-            let at = offset.saturating_add(bytes.len() as u64);
+            let (at, before) = (offset.saturating_add(bytes.len() as u64), bytes.len());
             let (part, skip) = (at / PART_BYTES as u64, at % PART_BYTES as u64);
+            let read = self.append(part, skip, most.saturating_sub(before), &mut bytes);
             // What can't be read is nothing that anybody would take it for.
-            match self.part(part, skip, most.saturating_sub(bytes.len())) {
-                Ok(more) if !more.is_empty() => bytes.extend(more),
-                _ => break,
+            if read.is_err() || bytes.len() == before {
+                break;
             }
         }
         bytes.into()

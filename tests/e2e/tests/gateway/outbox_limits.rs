@@ -149,7 +149,7 @@ async fn a_message_may_take_long_to_the_socket() {
     // Every time, as it is with the keys of hundreds of members.
     let slow = me.fault(json!({ "kind": "answer_delay", "ms": 23_000, "xmlns": "encrypt" })).await;
     let queued = session.asynchronously(&friend.number, "at last").await;
-    session.entry(&queued, 45, |entry| entry["status"] == "sent").await;
+    session.entry(&queued, 85, |entry| entry["status"] == "sent").await;
     me.simulator.clear(&slow).await;
     assert_eq!(friend.messages().await.len(), 1);
 }

@@ -53,22 +53,26 @@ fn a_file_is_read_from_anywhere_across_its_parts() {
         let wanted = bytes.get(offset..end).unwrap_or_default();
         assert!(file.read(offset as u64, most) == wanted, "{offset} {most}");
     }
-    assert!(file.part(2, 0, usize::MAX).unwrap() == bytes[PART_BYTES * 2..]);
-    assert!(file.part(3, 0, 1).is_err());
+    assert!(file.part(2).unwrap() == bytes[PART_BYTES * 2..]);
+    assert!(file.part(3).is_err());
 }
 
 #[test]
 fn files_that_come_before_their_request_become_its_own() {
     let sql = sql();
     let outbox = Outbox::new(&sql);
+    assert_eq!(outbox.keep_lot("lot", 9), Ok(false), "a lot begins with its beginning");
+    outbox.begin_lot("lot", 9).unwrap();
     for (file, part, bytes) in [(0, 0, vec![1; PART_BYTES]), (0, 1, vec![2]), (1, 0, vec![3])] {
-        outbox.keep_lot("lot", 10).unwrap();
+        assert_eq!(outbox.keep_lot("lot", 10), Ok(true));
         // A part that comes twice is there once.
         outbox.add_part("lot", file, part, bytes.clone()).unwrap();
         outbox.add_part("lot", file, part, bytes).unwrap();
     }
     outbox.add(&new("a", "a", true), &[], 11).unwrap();
+    assert_eq!(outbox.has_lot("lot"), Ok(true));
     assert_eq!((outbox.take_lot("lot", "a"), outbox.lot("a").as_deref()), (Ok(true), Ok("lot")));
+    assert_eq!((outbox.has_lot("lot"), outbox.keep_lot("lot", 12)), (Ok(false), Ok(false)));
     assert_eq!(outbox.take_lot("lot", "b"), Ok(false));
     assert_eq!(outbox.take_lot("unknown", "b"), Ok(false));
     // Whoever refuses it now comes too late, and so does time.
@@ -84,7 +88,7 @@ fn files_whose_request_does_not_come_are_forgotten() {
     let sql = sql();
     let outbox = Outbox::new(&sql);
     for (lot, at) in [("old", 10), ("new", 20), ("refused", 30)] {
-        outbox.keep_lot(lot, at).unwrap();
+        outbox.begin_lot(lot, at).unwrap();
         outbox.add_part(lot, 0, 0, vec![1]).unwrap();
     }
     outbox.refuse_lot("refused").unwrap();
@@ -97,4 +101,37 @@ fn files_whose_request_does_not_come_are_forgotten() {
     assert_eq!(outbox.drop_stale_lots(LOT_MS + 20), Ok(Some(LOT_MS + 40)));
     assert_eq!(outbox.drop_stale_lots(LOT_MS + 40), Ok(None));
     assert_eq!((rows(&sql, "outbox_file"), rows(&sql, "outbox_lot")), (0, 0));
+}
+
+#[test]
+fn what_is_fetched_is_kept_only_for_who_still_waits_for_it() {
+    let sql = sql();
+    let outbox = Outbox::new(&sql);
+    outbox.add(&new("a", "a", true), &[], 1).unwrap();
+    let entry = outbox.entry("a").unwrap().unwrap();
+    assert_eq!(outbox.add_fetched(&entry, "a", 30, 0, vec![1]), Ok(true));
+    let another = Entry { message_id: "of the entry that was here before".into(), ..entry.clone() };
+    assert_eq!(outbox.add_fetched(&another, "a", 30, 1, vec![2]), Ok(false));
+    assert_eq!(whole(&outbox, "a", 30), [1]);
+    outbox.fail("a", "{}", 2).unwrap();
+    assert_eq!(outbox.add_fetched(&entry, "a", 30, 1, vec![2]), Ok(false));
+    assert_eq!(rows(&sql, "outbox_file"), 0);
+}
+
+#[test]
+fn files_of_nobody_are_trimmed_and_no_others() {
+    let sql = sql();
+    let outbox = Outbox::new(&sql);
+    outbox.add(&new("waits", "a", true), &[&[1]], 1).unwrap();
+    outbox.begin_lot("lot", 1).unwrap();
+    outbox.begin_lot("taken", 1).unwrap();
+    outbox.add(&new("takes", "a", true), &[], 1).unwrap();
+    outbox.take_lot("taken", "takes").unwrap();
+    for lot in ["lot", "taken", "nobody's"] {
+        outbox.add_part(lot, 0, 0, vec![1]).unwrap();
+    }
+    outbox.trim(2).unwrap();
+    for (lot, bytes) in [("waits", 1), ("lot", 1), ("taken", 1), ("nobody's", 0)] {
+        assert_eq!(whole(&outbox, lot, 0).len(), bytes, "{lot}");
+    }
 }
