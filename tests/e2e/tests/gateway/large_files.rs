@@ -1,9 +1,12 @@
 //! Files that are larger than the memory there is for them: they pass through the gateway part by part.
 
+use std::cell::Cell;
 use std::time::Duration;
 
+use futures::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::harness::files::{FileServer, base64, large, mp4, pdf, png};
 use crate::harness::{Answer, Patience, Phone, Session, eventually, send, tests, with_json};
@@ -13,6 +16,7 @@ tests![
     an_album_of_large_files_arrives_byte_for_byte,
     one_byte_more_is_refused_and_leaves_no_room_taken,
     a_large_file_for_a_session_that_cannot_send_is_refused,
+    many_files_at_once_all_arrive_and_hold_up_nobody_else,
 ];
 
 const MIB: usize = 1_024 * 1_024;
@@ -180,4 +184,46 @@ async fn a_large_file_for_a_session_that_cannot_send_is_refused() {
     assert_eq!(error["details"]["status"], "stopped", "{error}");
     place.session.delete().await.expect(204);
     place.post(&body, None).await.expect_error(404, "not_found");
+}
+
+async fn many_files_at_once_all_arrive_and_hold_up_nobody_else() {
+    const FILES: usize = 12;
+    /// What nothing holds up takes a second or two.
+    const SLOW: Duration = Duration::from_secs(15);
+    let _turn = large().await;
+    let (place, other) = (Place::new().await, Place::new().await);
+    // More than an isolate has memory for, if it held them: together, and each in base64.
+    let files: Vec<Vec<u8>> = (0..FILES).map(|number| pdf(12 * MIB + number)).collect();
+    let sending = join_all(files.iter().map(async |file| {
+        let media = json!({ "data": base64(file) });
+        place.sent(&json!({ "type": "document", "media": media }), None).await
+    }));
+    let sent = Cell::new(false);
+    let meanwhile = async {
+        let (mut texts, mut slowest) = (0, Duration::ZERO);
+        while !sent.get() {
+            let began = Instant::now();
+            other.post(&json!({ "type": "text", "text": "and me?" }), None).await.expect(200);
+            slowest = slowest.max(began.elapsed());
+            texts += 1;
+        }
+        (texts, slowest)
+    };
+    let all = async {
+        let ids = sending.await;
+        sent.set(true);
+        ids
+    };
+    let began = Instant::now();
+    let (ids, (texts, slowest)) = futures::join!(all, meanwhile);
+    println!(
+        "    {FILES} files of 12 MiB at once: {:.1} s; {texts} texts of another organization meanwhile, the slowest {:.1} s",
+        began.elapsed().as_secs_f64(),
+        slowest.as_secs_f64()
+    );
+    assert!(slowest < SLOW, "another organization waited {slowest:?}");
+    for (id, file) in ids.iter().zip(&files) {
+        place.has_file(id, file).await;
+    }
+    assert_eq!(place.friend.messages().await.len(), FILES);
 }
