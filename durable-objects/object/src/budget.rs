@@ -48,11 +48,6 @@ impl Share {
         is_there
     }
 
-    /// Gives back all but the n-th part.
-    pub fn divide(&mut self, n: usize) {
-        self.shrink(self.0 / n.max(1));
-    }
-
     /// Waits for a share; `None` when there is none within that time.
     #[cfg(target_arch = "wasm32")]
     pub async fn within(bytes: usize, patience: std::time::Duration) -> Option<Self> {

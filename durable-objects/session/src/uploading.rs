@@ -159,7 +159,8 @@ impl AFile<'_> {
     ) -> Result<Option<String>, Unsent> {
         let outbox = room.journal.outbox();
         outbox.drop_file(lot, self.number()).map_err(|error| unreadable(&error))?;
-        let share = share_of(COPIES * PART_BYTES).await?;
+        // Of what has come, not of what might: whoever is slow holds up nobody.
+        let (mut share, mut is_crowded) = (share_of(0).await?, false);
         let (mut part, mut bytes, mut stopped) = (0, Vec::new(), None);
         let mut keep = |bytes: Vec<u8>| {
             let kept = if outbox.file_bytes()? >= MOST_FILE_BYTES {
@@ -178,6 +179,10 @@ impl AFile<'_> {
         };
         let take = |piece: &[u8]| {
             bytes.extend_from_slice(piece);
+            is_crowded = !share.grow(bytes.len());
+            if is_crowded {
+                return false;
+            }
             while bytes.len() >= PART_BYTES {
                 let rest = bytes.split_off(PART_BYTES);
                 if !keep(std::mem::replace(&mut bytes, rest)) {
@@ -192,6 +197,9 @@ impl AFile<'_> {
             keep(bytes);
         }
         drop(share);
+        if is_crowded {
+            return Err(crowded());
+        }
         if let Some(unsent) = stopped {
             return Err(unsent);
         }
@@ -217,7 +225,11 @@ async fn preview(stored: &Stored) -> Result<Option<Vec<u8>>, Unsent> {
 
 async fn share_of(bytes: usize) -> Result<Share, Unsent> {
     let share = Share::within(bytes, PATIENCE).await;
-    share.ok_or_else(|| Unsent::Later("too many files at once".to_owned()))
+    share.ok_or_else(crowded)
+}
+
+fn crowded() -> Unsent {
+    Unsent::Later("too many files at once".to_owned())
 }
 
 fn unreadable(error: &SqlError) -> Unsent {
